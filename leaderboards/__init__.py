@@ -1,0 +1,1 @@
+"""Published numbers and measured submissions; show them with `survbench leaderboard`."""

@@ -1,0 +1,228 @@
+"""Names to methods: built in (one file each in `methods/`) or announced by installed packages.
+
+A package announces a method by an entry point in the group `survbench.methods` that names a module
+with one `Method` subclass in it, or the class itself. Listing imports no method; loading does.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.resources import files
+from importlib.util import find_spec
+from inspect import getmembers, isabstract, isclass
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from survbench.errors import PluginError, UnknownNameError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+    from types import ModuleType
+
+    from survbench.method import Method
+
+GROUP = "survbench.methods"
+BUILT_IN = "built in"
+_NAME = re.compile(r"(?!all$)[a-z0-9][a-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method of the registry, not imported.
+
+    Parameters
+    ----------
+    name : str
+        What the user calls it.
+    source : str
+        "built in", or the package and version that brings it.
+    target : str
+        Where it is: "module" or "module:Class".
+    file : file or None
+        Source of that module where it can be found without importing.
+    """
+
+    name: str
+    source: str
+    target: str
+    file: Traversable | None
+
+    @property
+    def summary(self) -> str:
+        """First line of the module's docstring, read without importing it."""
+        try:
+            tree = ast.parse(self.file.read_bytes()) if self.file else ast.Module([], [])
+        except (OSError, SyntaxError, ValueError) as error:
+            return f"(cannot be read: {type(error).__name__})"
+        docstring = ast.get_docstring(tree)
+        return docstring.splitlines()[0] if docstring else f"({self.source})"
+
+
+def list_methods() -> list[Entry]:
+    """Every method there is, by name; imports neither a method nor torch.
+
+    Raises
+    ------
+    PluginError
+        Two methods share a name.
+    """
+    entries: dict[str, Entry] = {}
+    for entry in [*_built_in(), *_announced()]:
+        if entry.name in entries:
+            first = entries[entry.name]
+            msg = (
+                f"two methods are called {entry.name!r}: {first.target} ({first.source}) and "
+                f"{entry.target} ({entry.source}); a name belongs to one method: rename the entry "
+                "point of one, or uninstall its package"
+            )
+            raise PluginError(msg)
+        entries[entry.name] = entry
+    return sorted(entries.values(), key=attrgetter("name"))
+
+
+def get_method(name: str) -> type[Method]:
+    """Class of the method with this name.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such method.
+    PluginError
+        It cannot be imported, is no method, or was written for another contract.
+    """
+    entries = {entry.name: entry for entry in list_methods()}
+    if name not in entries:
+        see = "'survbench methods'"
+        raise UnknownNameError(kind="method", name=name, known=entries, see=see)
+    return _load(entries[name])
+
+
+def load_all() -> tuple[dict[str, type[Method]], dict[str, PluginError]]:
+    """Every method that loads, and for each of the others the reason why it does not."""
+    methods: dict[str, type[Method]] = {}
+    failures: dict[str, PluginError] = {}
+    for entry in list_methods():
+        try:
+            methods[entry.name] = _load(entry)
+        except PluginError as error:
+            failures[entry.name] = error
+    return methods, failures
+
+
+def _built_in() -> list[Entry]:
+    return [
+        Entry(stem, BUILT_IN, f"survbench.methods.{stem}", file)
+        for file in files("survbench.methods").iterdir()
+        for stem, suffix in [(Path(file.name).stem, Path(file.name).suffix)]
+        if suffix == ".py" and not stem.startswith("_")
+    ]
+
+
+def _announced() -> list[Entry]:
+    return [
+        Entry(
+            point.name,
+            f"{point.dist.name} {point.dist.version}" if point.dist else "third party",
+            point.value,
+            _source_file(point.module),
+        )
+        for point in entry_points(group=GROUP)
+    ]
+
+
+def _source_file(module: str) -> Path | None:
+    """File of a module, looked for below its top package so that nothing is imported."""
+    top, *rest = module.split(".")
+    try:
+        spec = find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if not rest:
+        return Path(spec.origin) if spec.has_location and spec.origin else None
+    for place in spec.submodule_search_locations or ():
+        stem = Path(place, *rest)
+        for file in (stem.with_suffix(".py"), stem / "__init__.py"):
+            if file.is_file():
+                return file
+    return None
+
+
+def _load(entry: Entry) -> type[Method]:
+    """Import a method; whatever its module raises becomes a `PluginError` with the reason."""
+    if not _NAME.fullmatch(entry.name):
+        msg = (
+            f"{entry.name!r} ({entry.source}) cannot name a method: use lower-case letters, "
+            "digits, '_' and '-', and not 'all'; rename its entry point"
+        )
+        raise PluginError(msg)
+    module_name, _, attribute = entry.target.partition(":")
+    try:
+        module = import_module(module_name)
+        found = attrgetter(attribute)(module) if attribute else _only_method(module)
+    except PluginError:
+        raise
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {error}"
+        msg = (
+            f"method {entry.name!r} ({entry.target}, {entry.source}) cannot be imported: {reason}; "
+            "repair or uninstall what brings it"
+        )
+        raise PluginError(msg) from error
+    method = _checked(found, entry)
+    method.name = entry.name
+    return method
+
+
+def _methods_in(module: ModuleType) -> list[type[Method]]:
+    """Concrete `Method` subclasses that the module itself defines."""
+    from survbench.method import Method
+
+    return [
+        value
+        for _, value in getmembers(module, isclass)
+        if issubclass(value, Method) and value.__module__ == module.__name__
+        if not isabstract(value)
+    ]
+
+
+def _only_method(module: ModuleType) -> type[Method]:
+    found = _methods_in(module)
+    if len(found) != 1:
+        names = ", ".join(method.__name__ for method in found) or "none"
+        msg = (
+            f"{module.__name__} must define exactly one concrete subclass of survbench.Method, but "
+            f"defines {names}; split the file, or let an entry point name the class: 'module:Class'"
+        )
+        raise PluginError(msg)
+    return found[0]
+
+
+def _checked(found: object, entry: Entry) -> type[Method]:
+    """Give the class back if it is a method of this contract."""
+    from survbench.method import CONTRACT, Method
+
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        msg = (
+            f"{entry.target} ({entry.source}) is no subclass of survbench.Method; let the "
+            f"entry point {entry.name!r} name one"
+        )
+        raise PluginError(msg)
+    if found.contract != CONTRACT:
+        remedy = (
+            "upgrade survbench"
+            if found.contract > CONTRACT
+            else f"port it as CHANGELOG.md says and set contract = {CONTRACT}"
+        )
+        msg = (
+            f"method {entry.name!r} ({entry.target}, {entry.source}) was written for contract "
+            f"{found.contract}, but this survbench keeps contract {CONTRACT}; {remedy}"
+        )
+        raise PluginError(msg)
+    return found

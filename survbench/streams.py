@@ -1,0 +1,42 @@
+"""Random streams named by text, and masks drawn from case ids: the same everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+
+def _leading_word(text: str) -> int:
+    """First 8 bytes of sha256 of the UTF-8 text, big-endian."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def seed_of(*parts: object) -> int:
+    """Seed in [0, 2^63) of the stream named "part/part/..."."""
+    return _leading_word("/".join(str(part) for part in parts)) >> 1
+
+
+def uniform(mask_seed: int, modality: str, case_id: str) -> float:
+    """Number in [0, 1) that decides whether a patient lacks a modality; a hash, not chance."""
+    return _leading_word(f"{mask_seed}/{modality}/{case_id}") / 2**64
+
+
+@contextmanager
+def isolated(seed: int) -> Iterator[None]:
+    """Seed torch, numpy and random for a block and give the caller's states back after it."""
+    import torch  # noqa: PLC0415  (listing methods must not load torch)
+
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002  (third parties draw from the global state)
+            random.seed(seed)
+            yield
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
