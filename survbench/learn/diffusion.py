@@ -1,0 +1,352 @@
+"""Denoising diffusion of latent vectors: schedule, DDIM sampling, a small denoiser, its training.
+
+Letters: B patients, D latent width, C conditions, T noise levels, S samples. Levels count from 1;
+`level[t]` is the share of signal variance left at level t, and `level[0]` is 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from survbench.errors import InputError
+from survbench.learn.attention import EncoderLayer
+
+__all__ = [
+    "Denoiser",
+    "DiffusionOptions",
+    "LatentDiffusion",
+    "NoiseModel",
+    "ddim",
+    "ddim_path",
+    "ddim_times",
+    "linear_betas",
+    "noised",
+    "signal_levels",
+    "train_denoiser",
+]
+
+NoiseModel = Callable[[Tensor, int], Tensor]
+EMA_EVERY = 10  # updates between two averagings: the same average at a tenth of the traffic
+BLOCK = 200  # updates whose random numbers are drawn at once
+
+
+def linear_betas(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Tensor:
+    """Variances (T,) added at each noise level, float64."""
+    return torch.linspace(first, last, steps, dtype=torch.float64)
+
+
+def signal_levels(betas: Tensor) -> Tensor:
+    """Signal levels (T + 1,) of variances (T,): entry t is the product of 1 - beta up to t."""
+    return torch.cat([betas.new_ones(1), (1 - betas).cumprod(dim=0)])
+
+
+def noised(latent: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+    """Latents (B, D) drowned in `noise` (B, D) to signal levels (B,)."""
+    level = level[:, None]
+    return level.sqrt() * latent + (1 - level).sqrt() * noise
+
+
+def ddim_times(levels: int, steps: int) -> list[int]:
+    """Falling noise levels that a sampler of `steps` steps visits: T, ..., T / steps.
+
+    Raises
+    ------
+    InputError
+        If there are more steps than levels.
+    """
+    if not 1 <= steps <= levels:
+        msg = f"ddim_steps is {steps}; it must be between 1 and the {levels} noise levels"
+        raise InputError(msg)
+    return [round(levels * step / steps) for step in range(steps, 0, -1)]
+
+
+def ddim_path(
+    noise_of: NoiseModel, start: Tensor, level: Tensor, times: Sequence[int]
+) -> Iterator[Tensor]:
+    """Every state (..., D) after `start` of deterministic DDIM (eta = 0); the last is the latent.
+
+    Parameters
+    ----------
+    noise_of
+        Noise (..., D) in a state (..., D) at a level t.
+    start
+        Noise to begin with.
+    level
+        Signal levels (T + 1,).
+    times
+        Falling levels to visit; after the last comes level 0.
+    """
+    share = level.double().tolist()
+    state = start
+    for now, then in zip(times, [*times[1:], 0], strict=True):
+        noise = noise_of(state, now)
+        latent = (state - math.sqrt(1 - share[now]) * noise) / math.sqrt(share[now])
+        state = math.sqrt(share[then]) * latent + math.sqrt(1 - share[then]) * noise
+        yield state
+
+
+def ddim(noise_of: NoiseModel, start: Tensor, level: Tensor, times: Sequence[int]) -> Tensor:
+    """Latents (..., D) that deterministic DDIM makes of `start`; see `ddim_path`."""
+    state = start
+    for state in ddim_path(noise_of, start, level, times):  # noqa: B007  (the last one is wanted)
+        pass
+    return state
+
+
+class Denoiser(nn.Module):
+    """Transformer over the tokens [state; time; conditions]; noise is read at the state.
+
+    Parameters
+    ----------
+    width
+        D, width of a latent and of a token.
+    conditions
+        C, number of condition tokens.
+    layers, heads, hidden
+        Of the pre-norm encoder layers; `hidden` is 4 D where not given.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        conditions: int = 2,
+        layers: int = 4,
+        heads: int = 8,
+        hidden: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.kind = nn.Parameter(torch.randn(conditions + 2, width) * 0.02)
+        self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.layers = nn.ModuleList(
+            EncoderLayer(width, heads=heads, hidden=hidden or 4 * width, activation=nn.GELU)
+            for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.out = nn.Linear(width, width)
+        nn.init.zeros_(self.out.weight)  # the untrained denoiser predicts no noise at all
+        nn.init.zeros_(self.out.bias)
+        half = torch.arange(width // 2) / (width // 2)
+        self.frequency: Tensor
+        self.register_buffer("frequency", 1e4**-half, persistent=False)
+
+    def forward(self, state: Tensor, time: Tensor, condition: Tensor) -> Tensor:
+        """Noise (B, D) in states (B, D) at levels (B,), given conditions (B, C, D)."""
+        return self.noise(state, self.time_token(time), condition)
+
+    def time_token(self, time: Tensor) -> Tensor:
+        """Tokens (n, D) of noise levels (n,)."""
+        angle = time[:, None] * self.frequency
+        wave = torch.cat([angle.sin(), angle.cos()], dim=1)
+        token: Tensor = self.time(wave)
+        return token
+
+    def noise(self, state: Tensor, time: Tensor, condition: Tensor) -> Tensor:
+        """Noise (B, D) in states (B, D), given time tokens (B or 1, D) and conditions (B, C, D)."""
+        time = time.expand(state.shape)
+        token = torch.cat([state[:, None], time[:, None], condition], dim=1) + self.kind
+        for layer in self.layers[:-1]:
+            token = layer(token)
+        token = self.layers[-1](token, lead=1)  # only the state's token is read
+        noise: Tensor = self.out(self.norm(token[:, 0]))
+        return noise
+
+
+@dataclass(frozen=True)
+class DiffusionOptions:
+    """Noise, denoiser, training (AdamW, weights averaged) and sampling of a `LatentDiffusion`.
+
+    The defaults are those of MUST.
+    """
+
+    width: int = 256  # D
+    heads: int = 8
+    noise_levels: int = 1000  # T
+    beta_first: float = 1e-4  # variances added, linear between the levels
+    beta_last: float = 0.02
+    denoiser_layers: int = 4
+    denoiser_hidden: int | None = None  # 4 D where None
+    precondition: bool = True  # the net only corrects the noise expected without a condition
+    diffusion_steps: int = 20_000
+    diffusion_batch: int = 32  # drawn with replacement
+    diffusion_lr: float = 1e-4
+    diffusion_decay: float = 1e-5
+    ema: float = 0.999  # 0 keeps the last weights
+    ddim_steps: int = 50
+
+
+class LatentDiffusion(nn.Module):
+    """Generator of one modality's latents given a condition, both standardised inside.
+
+    Before training it makes zeros.
+
+    Parameters
+    ----------
+    options
+        Sizes and noise.
+    constants
+        Number of constant tokens beside the condition.
+    """
+
+    def __init__(self, options: DiffusionOptions, constants: int = 0) -> None:
+        super().__init__()
+        self.times = ddim_times(options.noise_levels, options.ddim_steps)
+        self.precondition = options.precondition
+        self.denoiser = Denoiser(
+            options.width,
+            conditions=1 + constants,
+            layers=options.denoiser_layers,
+            heads=options.heads,
+            hidden=options.denoiser_hidden,
+        )
+        betas = linear_betas(options.noise_levels, options.beta_first, options.beta_last)
+        self.level: Tensor
+        self.register_buffer("level", signal_levels(betas), persistent=False)
+        for name, std in (("latent", 0.0), ("condition", 1.0)):
+            self.register_buffer(f"{name}_mean", torch.zeros(options.width))
+            self.register_buffer(f"{name}_std", torch.full((options.width,), std))
+
+    def standardise(self, latent: Tensor, condition: Tensor) -> None:
+        """Take the scale of training latents and conditions, (N, D) each."""
+        for name, value in (("latent", latent), ("condition", condition)):
+            std = value.std(dim=0, correction=0)
+            self.get_buffer(f"{name}_mean").copy_(value.mean(dim=0))
+            self.get_buffer(f"{name}_std").copy_(std.clamp(min=max(1e-3 * float(std.mean()), 1e-8)))
+
+    def scaled(self, name: str, value: Tensor) -> Tensor:
+        """Latents or conditions (..., D) on the standardised scale; `name` tells which."""
+        return (value - self.get_buffer(f"{name}_mean")) / self.get_buffer(f"{name}_std")
+
+    def tokens(self, condition: Tensor, constant: Tensor | None) -> Tensor:
+        """Condition tokens (B, C, D) of conditions (B, D) and a constant token (D,) if there is."""
+        token = self.scaled("condition", condition)[:, None]
+        if constant is None:
+            return token
+        return torch.cat([token, constant.expand(len(token), 1, -1)], dim=1)
+
+    def noise(self, state: Tensor, level: Tensor, time: Tensor, token: Tensor) -> Tensor:
+        """Noise (B, D) in states (B, D) at signal levels (B or 1,).
+
+        `time` are tokens (B or 1, D) of those levels and `token` (B, C, D) of the conditions.
+        """
+        found = self.denoiser.noise(state, time, token)
+        if not self.precondition:
+            return found
+        return (1 - level[:, None]).sqrt() * state + level[:, None].sqrt() * found
+
+    def sample(self, condition: Tensor, constant: Tensor | None, start: Tensor) -> Tensor:
+        """Latents (S, B, D) on their own scale, from noise (S, B, D) and conditions (B, D)."""
+        token = self.tokens(condition, constant).repeat(len(start), 1, 1)  # (S B, C, D)
+        times = torch.tensor(self.times, device=start.device)
+        time = dict(zip(self.times, self.denoiser.time_token(times)[:, None], strict=True))
+        level = self.level.to(start.dtype)[:, None]
+        latent = ddim(
+            lambda state, now: self.noise(state, level[now], time[now], token),
+            start.flatten(0, 1),
+            self.level,
+            self.times,
+        ).reshape(start.shape)
+        return latent * self.get_buffer("latent_std") + self.get_buffer("latent_mean")
+
+
+def train_denoiser(
+    model: LatentDiffusion,
+    latent: Tensor,
+    condition: Tensor,
+    constant: Tensor | None,
+    options: DiffusionOptions,
+    *,
+    seed: int,
+    report: Callable[[int, float], None] | None = None,
+) -> list[float]:
+    """Train `model` on latents and conditions (N, D); mean noise error of each block of updates.
+
+    Parameters
+    ----------
+    model
+        Its scale is set here, and its denoiser ends with the averaged weights.
+    latent, condition
+        One row per training patient.
+    constant
+        The constant token (D,), or None.
+    options
+        How long, how fast.
+    seed
+        Of patients, levels and noise.
+    report
+        Told of updates done and the last loss, once a block.
+    """
+    model.standardise(latent, condition)
+    latent, token = model.scaled("latent", latent), model.tokens(condition, constant)
+    parameters = list(model.denoiser.parameters())
+    optimiser = torch.optim.AdamW(
+        parameters, lr=options.diffusion_lr, weight_decay=options.diffusion_decay, fused=True
+    )
+    mean = [parameter.detach().clone() for parameter in parameters]
+    generator = torch.Generator().manual_seed(seed)
+    losses: list[float] = []
+    model.denoiser.train()
+    for begin in range(0, options.diffusion_steps, BLOCK):
+        count = min(BLOCK, options.diffusion_steps - begin)
+        total = torch.zeros((), device=latent.device)
+        for done, batch in enumerate(
+            _draws(model, latent, token, options, count, generator), begin
+        ):
+            optimiser.zero_grad(set_to_none=True)
+            loss = (model.noise(*batch.given) - batch.noise).square().mean()
+            loss.backward()
+            optimiser.step()
+            total += loss.detach()
+            if (done + 1) % EMA_EVERY == 0 or done + 1 == options.diffusion_steps:
+                _average(mean, parameters, _decay(options.ema, done + 1))
+        losses.append(float(total) / count)
+        if report is not None:
+            report(begin + count, losses[-1])
+    _average(parameters, mean, 0.0)
+    model.denoiser.eval()
+    return losses
+
+
+@dataclass
+class _Draw:
+    """One training batch: the model's arguments and the noise it should find."""
+
+    given: tuple[Tensor, Tensor, Tensor, Tensor]
+    noise: Tensor
+
+
+def _draws(
+    model: LatentDiffusion,
+    latent: Tensor,
+    token: Tensor,
+    options: DiffusionOptions,
+    count: int,
+    generator: torch.Generator,
+) -> Iterator[_Draw]:
+    """Random batches for `count` updates, their numbers drawn at once."""
+    shape, device = (count, options.diffusion_batch), latent.device
+    row = torch.randint(len(latent), shape, generator=generator).to(device)
+    time = torch.randint(1, len(model.level), shape, generator=generator).to(device)
+    noise = torch.randn(*shape, latent.shape[1], generator=generator).to(device)
+    level = model.level.float()[time]
+    for step in range(count):
+        state = noised(latent[row[step]], noise[step], level[step])
+        clock = model.denoiser.time_token(time[step])
+        yield _Draw((state, level[step], clock, token[row[step]]), noise[step])
+
+
+def _decay(ema: float, done: int) -> float:
+    """Weight of the old average, over EMA_EVERY updates; shorter memory in the first updates."""
+    return min(ema, (1 + done) / (10 + done)) ** EMA_EVERY
+
+
+@torch.no_grad()
+def _average(mean: Sequence[Tensor], now: Sequence[Tensor], decay: float) -> None:
+    """Move `mean` to decay mean + (1 - decay) now, in place."""
+    for old, new in zip(mean, now, strict=True):
+        old.lerp_(new, 1 - decay)

@@ -1,0 +1,36 @@
+import torch
+
+from survbench.learn.pooling import AttentionScore
+
+
+def set_gate(score: AttentionScore, bias: float) -> None:
+    """Open (large bias) or close (small) the gate for every token."""
+    assert score.gate is not None
+    linear = score.gate[0]
+    assert isinstance(linear, torch.nn.Linear)
+    torch.nn.init.constant_(linear.bias, bias)
+
+
+def test_a_closed_gate_leaves_every_token_the_same_score() -> None:
+    score = AttentionScore(6, 4).eval()
+    set_gate(score, -1e4)
+    token = torch.randn(9, 6)
+    torch.testing.assert_close(score(token), score.score.bias.expand(9))
+
+
+def test_an_open_gate_is_the_plain_form() -> None:
+    gated, plain = AttentionScore(6, 4).eval(), AttentionScore(6, 4, gated=False).eval()
+    plain.load_state_dict({k: v for k, v in gated.state_dict().items() if "gate" not in k})
+    set_gate(gated, 1e4)
+    token = torch.randn(9, 6)
+    torch.testing.assert_close(gated(token), plain(token))
+
+
+def test_dropout_acts_on_each_half_before_the_product() -> None:
+    torch.manual_seed(0)
+    score = AttentionScore(3, 10_000, dropout=0.25)
+    halves: list[torch.Tensor] = []
+    score.score.register_forward_hook(lambda _module, given, _result: halves.append(given[0]))
+    score(torch.ones(1, 3))
+    alive = (halves[0] != 0).float().mean()
+    assert abs(alive - 0.75**2) < 0.02  # both halves must survive
