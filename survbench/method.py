@@ -180,7 +180,7 @@ class Method(ABC):
             The cohort lacks a modality the method uses, or no patient can be used.
         """
         masked = Regime.parse(missing).apply(cohort).cohort
-        self._order = self._modalities_used(cohort)
+        self._order = self.modalities_used(cohort)
         self.fold = cohort.fold
         seen = self._narrowed(masked, outcome=True)
         fillable = set(self._order) - _names(self.trains_without, self._order)
@@ -246,10 +246,34 @@ class Method(ABC):
         """Whether predicting under this regime fills something in: such rows are marked `*`."""
         if self.fill is None:
             return False
-        used = self._modalities_used(cohort)
+        used = self.modalities_used(cohort)
         needed = sorted(set(used) - _names(self.tolerates, used))
         present = Regime.parse(missing).apply(cohort).cohort.present[needed]
         return not bool(present.to_numpy().all())
+
+    @final
+    def modalities_used(self, cohort: Cohort) -> tuple[str, ...]:
+        """Modalities of the cohort that the method reads, in the cohort's order.
+
+        Raises
+        ------
+        InputError
+            The cohort lacks one of them, or every covariate of a method that reads nothing else.
+        """
+        wanted = _names(self.uses, tuple(cohort.modalities)) - set(COVARIATES)
+        for name in sorted(wanted - set(cohort.modalities)):
+            have = ", ".join(cohort.modalities) or "none"
+            msg = f"{self.name} needs modality {name!r}; cohort {cohort.name!r} has: {have}"
+            raise InputError(msg)
+        covariates = sorted(self.uses & set(COVARIATES))
+        known = [name for name in covariates if name in cohort.cases and cohort.cases[name].any()]
+        if covariates and not known and not wanted:
+            msg = (
+                f"{self.name} needs one of the covariates {', '.join(covariates)}; cohort "
+                f"{cohort.name!r} has none of them: add the column to cases.csv or leave it out"
+            )
+            raise InputError(msg)
+        return tuple(name for name in cohort.modalities if name in wanted)
 
     @final
     def stream(self, purpose: str, case_id: str | None = None) -> int:
@@ -346,15 +370,6 @@ class Method(ABC):
             raise InputError(msg)
         return self._order
 
-    def _modalities_used(self, cohort: Cohort) -> tuple[str, ...]:
-        """Modalities of the cohort that the method reads, in the cohort's order."""
-        wanted = _names(self.uses, tuple(cohort.modalities)) - set(COVARIATES)
-        for name in sorted(wanted - set(cohort.modalities)):
-            have = ", ".join(cohort.modalities) or "none"
-            msg = f"{self.name} needs modality {name!r}; cohort {cohort.name!r} has: {have}"
-            raise InputError(msg)
-        return tuple(name for name in cohort.modalities if name in wanted)
-
     def _narrowed(self, cohort: Cohort, *, outcome: bool) -> Cohort:
         """Only what the method declared to use, under opaque case ids."""
         declared = [name for name in COVARIATES if name in self.uses and name in cohort.cases]
@@ -403,7 +418,7 @@ class Method(ABC):
             wrong = np.asarray(~(drop >= -_ROUNDING).all(axis=1))
             reason = "a survival curve that rises or leaves 0 to 1"
         if wrong.any():
-            msg = f"{self.name} predicted {reason} for case {cohort.case_id[wrong][0]!r}"
+            msg = f"{self.name} predicted {reason} for case {str(cohort.case_id[wrong][0])!r}"
             raise SurvbenchError(msg)
 
     def _fidelity(

@@ -78,17 +78,18 @@ class Folds:
             raise SplitError(msg)
         fold = self.fold.reindex(cohort.cases.index)
         without = fold.index[fold.isna()]
+        first = str(without[0]) if len(without) else ""
         remedy = f"make some with 'survbench splits make --cohort {cohort.name}'"
         if len(without) == len(fold):
             msg = (
                 f"splits {self.name!r} and cohort {cohort.name!r} have no case in common (such as "
-                f"{self.fold.index[0]!r} and {without[0]!r}); give this cohort's splits or {remedy}"
+                f"{self.fold.index[0]!r} and {first!r}); give this cohort's splits or {remedy}"
             )
             raise SplitError(msg)
         if len(without):
             msg = (
                 f"splits {self.name!r} have no fold for {len(without)} of {len(fold)} cases of "
-                f"cohort {cohort.name!r}, first {without[0]!r}; give splits that have, or {remedy}"
+                f"cohort {cohort.name!r}, first {first!r}; give splits that have, or {remedy}"
             )
             raise SplitError(msg)
         return Aligned(np.asarray(fold, np.int64), len(self) - len(fold))
@@ -343,7 +344,7 @@ def check_folds(folds: Folds, cases: pd.DataFrame, *, by_site: bool | None = Non
     by_site = folds.name.endswith(SITE_SUFFIX) if by_site is None else by_site
     without = cases.index.difference(folds.fold.index)
     only_in_folds = len(folds.fold.index.difference(cases.index))
-    first = f", first {without[0]!r}" if len(without) else ""
+    first = f", first {str(without[0])!r}" if len(without) else ""
     findings = [
         Finding(not len(without), True, f"{len(without)} cases without a fold{first}"),
         Finding(only_in_folds == 0, False, f"{only_in_folds} split cases are not in the cohort"),

@@ -83,7 +83,8 @@ class Regime:
     def missing(self, cohort: Cohort, mask_seed: int = MASK_SEED) -> dict[str, NDArray[np.bool_]]:
         """Who is drawn to lack each named modality, (N,) each; natural absence is not counted.
 
-        Nobody is drawn to lose every modality of the cohort: the one with the largest draw stays.
+        Where several are named, nobody is drawn to lose every modality of the cohort: the one with
+        the largest draw stays.
 
         Raises
         ------
@@ -100,7 +101,7 @@ class Regime:
             for name, _ in self.rates
         }
         drawn = {name: draw[name] < float(rate) for name, rate in self.rates}
-        if len(self.rates) < max(1, len(cohort.modalities)):
+        if len(self.rates) < max(2, len(cohort.modalities)):
             return drawn
         loses_all = np.logical_and.reduce(list(drawn.values()))
         largest = np.max(list(draw.values()), axis=0)

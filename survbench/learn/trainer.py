@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from survbench.cohort import Cohort
-from survbench.errors import InputError
+from survbench.errors import InputError, SurvbenchError
 from survbench.learn.batch import PATCH_BUDGET, Batch, chunks
 from survbench.learn.sampler import balanced_weights
 from survbench.method import Progress, silent
@@ -138,7 +138,7 @@ def train(
 
     Raises
     ------
-    InputError
+    SurvbenchError
         The loss stops being finite.
     """
     parameters = stage.parameters(net)
@@ -166,7 +166,7 @@ def train(
                 f"loss is {losses[-1]} in stage {stage.name!r}, epoch {epoch + 1}; lower lr "
                 f"(now {stage.lr:g}) or check the features for extreme values"
             )
-            raise InputError(msg)
+            raise SurvbenchError(msg)
         report(Progress(stage.name, epoch + 1, stage.epochs, losses[-1]))
     return Trained(updates=steps * stage.epochs, losses=losses)
 

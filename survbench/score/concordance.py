@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sksurv.metrics import concordance_index_censored
 
 from survbench.score.predictions import Array, Mask, Score
 
@@ -57,4 +56,6 @@ def harrell(time: Array, event: Mask, risk: Array) -> Score:
         return Score.none("a risk is not finite")
     if not len(comparable_pairs(time, event)):
         return Score.none(NO_PAIR)
+    from sksurv.metrics import concordance_index_censored  # noqa: PLC0415  (slow to import)
+
     return Score(float(concordance_index_censored(event, time, risk, tied_tol=TIED_TOL)[0]))

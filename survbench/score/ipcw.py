@@ -8,8 +8,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from sksurv.nonparametric import CensoringDistributionEstimator
-from sksurv.util import Surv
 
 from survbench.score.concordance import NO_PAIR, comparable_pairs, credit
 from survbench.score.predictions import Array, FoldPredictions, Mask, Score
@@ -39,6 +37,9 @@ class Censoring:
 @lru_cache(maxsize=64)
 def _reverse_kaplan_meier(time: bytes, event: bytes) -> tuple[Array, Array]:
     """Times, -inf first, and G from each of them on; all rows of a fold share their model."""
+    from sksurv.nonparametric import CensoringDistributionEstimator  # noqa: PLC0415  (slow)
+    from sksurv.util import Surv  # noqa: PLC0415
+
     outcome = Surv.from_arrays(np.frombuffer(event, bool), np.frombuffer(time, np.float64))
     model = CensoringDistributionEstimator().fit(outcome)
     return np.r_[-np.inf, model.unique_time_], np.r_[1.0, model.prob_]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from survbench.cohort import Bags, Cohort
-from survbench.errors import InputError
+from survbench.errors import InputError, SurvbenchError
 from survbench.learn import Batch, Recipe, Stage, train
 from survbench.learn.losses import nll_surv
 from survbench.learn.trainer import accumulate
@@ -135,7 +135,7 @@ def test_cosine_warm_up_rises_over_one_epoch_and_falls_to_zero() -> None:
 def test_a_loss_that_is_not_finite_stops_with_its_stage() -> None:
     cohort, interval = toy()
     stage = Stage("warm", lambda n, b: n(b).sum(dim=1) * torch.nan, epochs=1, lr=0.1)
-    with pytest.raises(InputError, match="loss is nan in stage 'warm', epoch 1; lower lr"):
+    with pytest.raises(SurvbenchError, match="loss is nan in stage 'warm', epoch 1; lower lr"):
         train(net(), stage, cohort, interval, seed=0)
 
 

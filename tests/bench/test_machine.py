@@ -1,0 +1,43 @@
+"""What a record says of the machine, and what it must not say."""
+
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from survbench.bench.machine import hardware, spending, told, versions
+
+
+def test_an_error_is_told_without_folders_or_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "node7")
+    try:
+        Path("/nowhere/secret/data.csv").read_text()
+    except FileNotFoundError as error:
+        kept = told(error)
+    assert kept["error"] == (
+        "FileNotFoundError: [Errno 2] No such file or directory: '.../data.csv'"
+    )
+    assert kept["traceback"][0].startswith("tests/bench/test_machine.py:")
+    assert kept["traceback"][-1].startswith("pathlib.py:")
+    other = ValueError("node7 and node77 read C:\\data\\x.csv, a/b and P/G")
+    assert told(other)["error"] == "ValueError: host and node77 read .../x.csv, a/b and P/G"
+
+
+def test_a_record_names_hardware_and_versions_but_no_host() -> None:
+    found = hardware("cpu")
+    assert set(found) == {"cpu", "system"}
+    assert {"survbench", "python", "numpy", "torch"} <= set(versions())
+    assert versions()["numpy"] == np.__version__
+
+
+def test_time_and_peak_memory_of_a_block_are_measured() -> None:
+    with spending("cpu") as before:
+        pass
+    with spending("cpu") as spent:
+        block = np.ones(2**25)  # 256 MiB
+    assert block.sum() == 2**25
+    assert spent.peak_memory_mib is not None
+    assert before.peak_memory_mib is not None
+    assert spent.peak_memory_mib > before.peak_memory_mib + 128
+    assert spent.peak_gpu_memory_mib is None

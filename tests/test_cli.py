@@ -1,0 +1,217 @@
+"""The command line: what it prints, its exit codes, and that wrong input writes nothing."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import survbench
+from survbench.cli import main
+
+Capture = pytest.CaptureFixture[str]
+
+
+def told(capsys: Capture) -> str:
+    """The one line on stderr."""
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("rnu", "error: unknown command 'rnu'. Did you mean 'run'? See 'survbench --help'."),
+        ("cohort biuld", "error: unknown command 'biuld'. Did you mean 'build'?"),
+        ("run", "error: Missing option '--method'"),
+        ("run --method coxx", "error: unknown method 'coxx'. Did you mean 'cox'?"),
+        ("run --method cox --mising P", "error: No such option '--mising'"),
+        ("run --method cox --missing P@2", "error: regime 'P@2': rate 2 is outside 0 to 1"),
+        ("run --method cox --seed 1.5", "error: --seed: '1.5' is not a whole number"),
+        ("run --method cox --seed -1", "error: --seed: '-1' is not a whole number"),
+        ("run --method cox --folds a", "error: --folds: 'a' is not a whole number"),
+        ("run --method cox --folds 9", "error: --folds: splits 'demo' have no fold 9"),
+        ("run --method cox --jobs x", "error: Invalid value for '--jobs'"),
+        ("run --method cox --jobs 0", "error: --jobs is 0"),
+        ("run --method cox --timeout -3", "error: --timeout is -3.0"),
+        ("run --method cox --cohort nowhere", "error: unknown cohort 'nowhere'"),
+        ("run --method cox --set compnents=3", "error: unknown config key of cox 'compnents'"),
+        ("run --method cox --set components=x", "error: cox.components='x' is not a whole number"),
+        ("run --method cox,switch --set use=P", "error: --set 'use=P' does not say whose key"),
+        ("run --method cox --device tpu", "error: unknown device 'tpu'"),
+        ("run --method cox --population half", "error: population 'half' is not known"),
+        ("run --method cox --preset fast", "error: unknown preset 'fast'"),
+        ("methods coxx", "error: unknown method 'coxx'. Did you mean 'cox'?"),
+        ("leaderboard", "error: Missing option '--results'"),
+        ("leaderboard --results nowhere", "error: results folder 'nowhere' does not exist"),
+        ("leaderboard --results . --format txt", "error: unknown format 'txt'"),
+        ("leaderboard --results . --cohort demo", "error: unknown cohort in these results 'demo'"),
+        ("cohort show dmeo", "error: unknown cohort 'dmeo'. Did you mean 'demo'?"),
+        ("cohort check .", "error: . is no cohort folder"),
+        ("cohort build out", "error: Missing option '--table'"),
+        ("cohort build out --table nowhere.csv", "error: "),
+        ("splits check nowhere", "error: unknown splits 'nowhere'"),
+        ("splits check tcga_blca", "error: say of which cohort"),
+        ("splits make --cohort demo --folds 1", "error: cannot make 1 folds"),
+    ],
+)
+def test_wrong_input_is_one_line_with_exit_code_2_and_writes_nothing(
+    words: str,
+    expected: str,
+    capsys: Capture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 2
+    assert told(capsys).startswith(expected)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_the_traceback(capsys: Capture) -> None:
+    assert main(["run", "--method", "coxx", "--debug"]) == 2
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert shown.splitlines()[-1].startswith("error: unknown method")
+
+
+def test_an_unexpected_error_is_one_line_with_exit_code_1(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        msg = "division by zero"
+        raise ZeroDivisionError(msg)
+
+    monkeypatch.setattr("survbench.registry.list_methods", broken)
+    assert main(["methods"]) == 1
+    assert told(capsys).startswith("error: unexpected ZeroDivisionError: division by zero")
+
+
+def test_listing_the_methods_loads_neither_torch_nor_pandas() -> None:
+    script = (
+        "import sys; from survbench.cli import main; assert main(['methods']) == 0; "
+        "print(sorted({'torch', 'pandas', 'sksurv', 'survbench.methods.cox'} & set(sys.modules)))"
+    )
+    made = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    lines = made.stdout.splitlines()
+    assert lines[-1] == "[]"
+    assert any(line.startswith("cox ") for line in lines)
+
+
+def test_a_method_is_shown_with_its_docstring_contract_and_config(capsys: Capture) -> None:
+    assert main(["methods", "abmil"]) == 0
+    shown = capsys.readouterr().out
+    assert "Source: Ilse" in shown
+    assert "uses: P\n" in shown
+    assert "  epochs=" in shown
+    assert "preset quick: " in shown
+
+
+def test_the_version_is_that_of_the_package(capsys: Capture) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"survbench {survbench.__version__}\n"
+
+
+def test_a_dry_run_lists_the_cells_and_writes_nothing(capsys: Capture, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    words = ["run", "--method", "cox", "--missing", "P", "--results", str(results), "--dry-run"]
+    assert main([*words, "--folds", "1", "--folds", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "6 of 6 cells to do"
+    assert lines[0].startswith("demo/oracle/")
+    assert lines[0].endswith("/seed0-fold1: none, P")
+    assert not results.exists()
+
+
+def test_a_run_ends_with_the_table_of_its_own_rows_and_resumes(
+    capsys: Capture, tmp_path: Path
+) -> None:
+    words = ["run", "--method", "clinical", "--results", str(tmp_path), "--folds", "0,1"]
+    assert main([*words, "--missing", "P"]) == 0
+    first = capsys.readouterr()
+    assert "clinical" in first.out
+    assert "[6/6]" in first.err
+    assert main(words) == 0
+    second = capsys.readouterr()
+    assert "6 of 6 cells are there already" in second.err
+    shown = {line.split()[1] for line in second.out.splitlines() if "clinical  " in line}
+    assert shown == {"none"}
+
+    board = ["leaderboard", "--results", str(tmp_path)]
+    assert main([*board, "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert {(row["method"], row["regime"]) for row in rows} == {
+        (method, regime)
+        for method in ("clinical", "oracle", "attainable")
+        for regime in ("none", "P")
+    }
+    assert main([*board, "--cohort", "demo", "--format", "json"]) == 0
+    json.loads(capsys.readouterr().out)
+    for format in ("text", "github", "latex"):
+        assert main([*board, "--format", format]) == 0
+        assert "clinical" in capsys.readouterr().out
+
+
+def test_embedded_cohorts_and_their_splits_are_listed(capsys: Capture) -> None:
+    assert main(["cohort", "list"]) == 0
+    assert capsys.readouterr().out.startswith("demo ")
+    assert main(["splits", "list"]) == 0
+    assert "tcga_blca.site" in capsys.readouterr().out
+    assert main(["cohort", "show", "gse7390"]) == 0
+    assert "cases: 198" in capsys.readouterr().out
+
+
+def test_made_splits_keep_their_promises(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["splits", "make", "--cohort", "demo", "--seed", "3"]) == 0
+    assert main(["splits", "check", "demo.csv", "--cohort", "demo"]) == 0
+    capsys.readouterr()
+    assert main(["splits", "make", "--cohort", "demo"]) == 2
+    assert "demo.csv exists" in told(capsys)
+
+
+def test_splits_that_break_their_promise_have_exit_code_1(capsys: Capture, tmp_path: Path) -> None:
+    from survbench.cohort.catalogue import load_cohort
+
+    by_time = load_cohort("demo").cases["event"].sort_values(kind="stable").index
+    lines = [f"{case},{position * 5 // 200}" for position, case in enumerate(by_time)]
+    path = tmp_path / "bad.csv"
+    path.write_text("case_id,fold\n" + "\n".join(lines) + "\n")
+    assert main(["splits", "check", str(path), "--cohort", "demo"]) == 1
+    assert "FAILED: largest gap" in capsys.readouterr().out
+
+
+def test_a_cohort_is_built_checked_shown_and_run(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from survbench.cohort.catalogue import load_cohort
+
+    monkeypatch.chdir(tmp_path)
+    demo = load_cohort("demo")
+    genes = demo.modalities["G"].values[:, :4]  # type: ignore[union-attr]
+    table = demo.cases[["time"]].set_axis(["survival_months"], axis=1)
+    table["censorship"] = (~demo.cases["event"]).astype(int)
+    table["slide_id"] = [f"{case}.svs" for case in table.index]
+    for column, name in enumerate(("AAA", "BBB", "CCC", "DDD")):
+        table[f"{name}_rnaseq"] = genes[:, column]
+    table.to_csv("table.csv")
+    assert main(["cohort", "build", "mine", "--table", "table.csv", "--splits", "demo"]) == 0
+    assert "200 cases" in capsys.readouterr().out
+    assert main(["cohort", "check", "mine"]) == 0
+    assert main(["cohort", "show", "mine"]) == 0
+    assert "default_splits: demo" in capsys.readouterr().out
+    assert main(["run", "--method", "cox", "--cohort", "mine", "--folds", "0"]) == 0
+    assert "preset standard" in capsys.readouterr().out
+
+    with Path("mine/cases.csv").open("a") as file:
+        file.write(" ")
+    assert main(["cohort", "check", "mine"]) == 1
+    assert "wrong: " in capsys.readouterr().err
