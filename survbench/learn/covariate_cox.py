@@ -29,13 +29,6 @@ class CovariateCox(Method):
     def fit_cases(self, cohort: Cohort) -> None:
         """Fit on every covariate of `uses` that the cohort has."""
         names = [name for name in sorted(self.uses) if _has(cohort, name)]
-        if not names:
-            wanted = ", ".join(sorted(self.uses))
-            msg = (
-                f"{self.name} needs at least one covariate of {wanted}; cohort {cohort.name!r} has "
-                "none of them filled in; add the column to cases.csv or leave this method out"
-            )
-            raise InputError(msg)
         columns = [column for name in names for column in _columns_of(cohort, name)]
         blocks = covariate_blocks(cohort, columns)
         self.model = fit_columns(blocks, cohort.time, cohort.event)

@@ -154,7 +154,11 @@ def time_grid(time: Array, event: Mask, count: int = 10) -> Array:
 
 
 def ridge_path(x: Array, time: Array, event: Mask, penalties: Sequence[float]) -> Array:
-    """Coefficients (C, len(penalties)) of x (N, C), penalties falling; zero without an event."""
+    """Coefficients (C, len(penalties)) of x (N, C), penalties falling, each fit starting the next.
+
+    Zero where nobody died or no column varies. Where weaker penalties no longer change the
+    likelihood, scikit-survival ends the path; they then share its last fit.
+    """
     centred = x - x.mean(axis=0)
     if not event.any() or not centred.any():
         return np.zeros((x.shape[1], len(penalties)))
@@ -165,7 +169,8 @@ def ridge_path(x: Array, time: Array, event: Mask, penalties: Sequence[float]) -
         max_iter=10_000_000,
     )
     model.fit(centred, Surv.from_arrays(event, time))
-    return np.asarray(model.coef_, np.float64)
+    path = np.asarray(model.coef_, np.float64)
+    return np.pad(path, ((0, 0), (0, len(penalties) - path.shape[1])), mode="edge")
 
 
 def choose_penalty(x: Array, time: Array, event: Mask) -> tuple[float, float]:
@@ -257,7 +262,8 @@ def _fit(
     ]
     x = np.concatenate(scores, axis=1)
     penalty, slope = choose_penalty(x, time, event)
-    weight = slope * ridge_path(x, time, event, [penalty])[:, 0]
+    path = ridge_path(x, time, event, [each for each in PENALTIES if each >= penalty])
+    weight = slope * path[:, -1]
     cuts = np.cumsum([score.shape[1] for score in scores])[:-1]
     parts = dict(zip(blocks, np.split(weight, cuts), strict=True))
     grid = time_grid(time, event) if edges is None else edges

@@ -39,11 +39,18 @@ def test_coefficients_and_baseline_are_those_of_scikit_survival(penalty: float) 
     x, time, event = survival_data()
     reference = CoxPHSurvivalAnalysis(alpha=penalty, ties="breslow", tol=1e-14, n_iter=500)
     reference.fit(x, Surv.from_arrays(event, time))
-    weight = ridge_path(x, time, event, [penalty])[:, 0]
+    weight = ridge_path(x, time, event, [300.0, penalty])[:, 1]
     np.testing.assert_allclose(weight, reference.coef_, atol=1e-7)
     at = np.array([2.0, 9.5, 30.0])
     hazard = breslow(time, event, x @ weight, at)
     np.testing.assert_allclose(hazard, reference.cum_baseline_hazard_(at), rtol=1e-6)
+
+
+def test_penalties_after_the_end_of_the_path_share_its_last_fit() -> None:
+    x, time, event = survival_data()
+    path = ridge_path(x, time, event, [1.0, *(1e-9 / 2**k for k in range(30))])
+    assert path.shape == (6, 31)
+    np.testing.assert_allclose(path[:, -1], path[:, 1], atol=1e-6)
 
 
 def test_two_patients_give_the_coefficient_of_the_closed_form() -> None:

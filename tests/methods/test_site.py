@@ -37,5 +37,5 @@ def test_an_unseen_site_has_no_column_set() -> None:
 
 def test_a_cohort_without_sites_is_an_input_error() -> None:
     train = sample_cohort(40)
-    with pytest.raises(InputError, match="at least one covariate of site"):
+    with pytest.raises(InputError, match="needs one of the covariates site"):
         Site().fit(replace(train, cases=train.cases.drop(columns=["site"])))

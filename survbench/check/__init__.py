@@ -1,0 +1,17 @@
+"""The promises every method must keep, and the small cohorts they are tried on."""
+
+from survbench.check.promises import PROMISES, Outcome, examine, in_words, put_to_test
+from survbench.check.sample import sample_cohort
+from survbench.check.trial import BrokenPromiseError, NotConcernedError, Trial
+
+__all__ = [
+    "PROMISES",
+    "BrokenPromiseError",
+    "NotConcernedError",
+    "Outcome",
+    "Trial",
+    "examine",
+    "in_words",
+    "put_to_test",
+    "sample_cohort",
+]
