@@ -64,9 +64,7 @@ def first_token(layer: NystromLayer, token: Tensor, mask: Tensor | None) -> Tens
         return whole[:, 0]
     q, k, v = attention.project(layer.norm(token), mask)  # (n, A, L, E) each
     visible = None if mask is None else mask[:, None, None, :]
-    mixed = functional.scaled_dot_product_attention(
-        q[:, :, :1], k, v, attn_mask=visible, scale=1.0
-    )
+    mixed = functional.scaled_dot_product_attention(q[:, :, :1], k, v, attn_mask=visible, scale=1.0)
     if attention.residual is not None:
         reach = attention.residual.kernel_size[0] // 2 + 1  # rows that touch the first
         mixed = mixed + attention.residual(v[:, :, :reach])[:, :, :1]

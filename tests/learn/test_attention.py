@@ -25,7 +25,11 @@ def torchs(layer: EncoderLayer, activation: str) -> nn.TransformerEncoderLayer:
         "norm2.": "norm_forward.",
     }
     theirs.load_state_dict(
-        {their + part: ours[our + part] for their, our in names.items() for part in ("weight", "bias")}
+        {
+            their + part: ours[our + part]
+            for their, our in names.items()
+            for part in ("weight", "bias")
+        }
     )
     return theirs.eval()
 

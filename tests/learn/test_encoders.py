@@ -4,7 +4,7 @@ from torch import Tensor
 
 from survbench.learn.attention import EncoderLayer
 from survbench.learn.encoders import BagEncoder, GeneEncoder, Reader, Tokens, first_token
-from survbench.learn.nystrom import NystromOptions
+from survbench.learn.nystrom import AttentionKind, NystromOptions
 from survbench.learn.transmil import NystromLayer
 from tests.parity.fixture import batch
 
@@ -36,9 +36,9 @@ def test_bags_together_equal_bags_one_by_one(lengths: tuple[int, ...]) -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("length", [5, 25, 40])
 @pytest.mark.parametrize("attention", ["auto", "exact", "nystrom"])
-def test_first_token_is_that_of_the_whole_layer(length: int, attention: str) -> None:
+def test_first_token_is_that_of_the_whole_layer(length: int, attention: AttentionKind) -> None:
     torch.manual_seed(0)
-    layer = NystromLayer(16, **{**OPTIONS, "attention": attention}).eval()  # type: ignore[typeddict-item]
+    layer = NystromLayer(16, heads=2, landmarks=26, attention=attention).eval()
     token = torch.randn(3, length, 16)
     torch.testing.assert_close(first_token(layer, token, None), layer(token)[:, 0])
 

@@ -13,7 +13,11 @@ from survbench.learn.subspace import inside, outside, own_shared
 OPTIONS = LatentOptions(width=16, rank=4, heads=2, hidden=32, landmarks=17)
 GROUPS = {"a": (0, 1, 2), "b": (2, 3), "c": (4,)}
 WIDTHS = Widths(
-    patch={"P": 6, "R": 3}, columns={"G": 5}, groups={"G": GROUPS}, intervals=4, order=("G", "P", "R")
+    patch={"P": 6, "R": 3},
+    columns={"G": 5},
+    groups={"G": GROUPS},
+    intervals=4,
+    order=("G", "P", "R"),
 )
 PAIRED = Widths(
     patch={"P": 6}, columns={"G": 5}, groups={"G": GROUPS}, intervals=4, order=("P", "G")
@@ -28,7 +32,9 @@ def bag_batch(has: Collection[int], width: int, seed: int) -> BagBatch:
     ]
     rows = sorted(has)
     features = torch.cat([torch.empty(0, width), *(bags[row] for row in rows)])
-    return BagBatch(features, torch.tensor([BAGS[row] for row in rows]).long(), torch.tensor(rows).long())
+    return BagBatch(
+        features, torch.tensor([BAGS[row] for row in rows]).long(), torch.tensor(rows).long()
+    )
 
 
 def patients(
@@ -81,7 +87,13 @@ def test_three_modalities_of_two_kinds_in_one_batch() -> None:
     net, batch = encoder(WIDTHS), patients(p=(0, 1, 3, 4), g=(0, 1, 2, 4), r=(0, 2, 4))
     together = net(batch)
     assert net.names == ("P", "R", "G")  # bags first
-    assert together.present.int().tolist() == [[1, 1, 1], [1, 0, 1], [0, 1, 1], [1, 0, 0], [1, 1, 1]]
+    assert together.present.int().tolist() == [
+        [1, 1, 1],
+        [1, 0, 1],
+        [0, 1, 1],
+        [1, 0, 0],
+        [1, 1, 1],
+    ]
     for row in range(5):
         same(together, row, net(alone(batch, row)))
     off = ~torch.eye(3, dtype=torch.bool)

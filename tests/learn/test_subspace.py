@@ -40,9 +40,7 @@ def decomposition(generator: torch.Generator, basis: Tensor, modalities: int = 2
 
 def swapped(split: Decomposition) -> Decomposition:
     """The two modalities in the other order."""
-    return Decomposition(
-        split.whole.flip(1), split.specific.flip(1), split.shared.flip(1).flip(2)
-    )
+    return Decomposition(split.whole.flip(1), split.specific.flip(1), split.shared.flip(1).flip(2))
 
 
 def test_projector_is_orthogonal_with_rank_r(basis: Tensor) -> None:
