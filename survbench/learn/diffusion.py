@@ -172,7 +172,7 @@ class DiffusionOptions:
     denoiser_layers: int = 4
     denoiser_hidden: int | None = None  # 4 D where None
     precondition: bool = True  # the net only corrects the noise expected without a condition
-    diffusion_steps: int = 20_000
+    diffusion_steps: int = 2_000  # more memorise a few hundred latents, see methods/must.py
     diffusion_batch: int = 32  # drawn with replacement
     diffusion_lr: float = 1e-4
     diffusion_decay: float = 1e-5
