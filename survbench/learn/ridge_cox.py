@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sksurv.exceptions import NoComparablePairException
-from sksurv.linear_model import CoxnetSurvivalAnalysis
+from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.linear_model.coxph import BreslowEstimator
 from sksurv.metrics import concordance_index_censored
 from sksurv.util import Surv
@@ -28,7 +28,6 @@ INNER_FOLDS = 3
 LAST_QUANTILE = 0.75  # survival is given while enough patients are still followed
 _FLAT = 1e-6  # a column whose deviation is below this share of its mean is constant
 _LEAST_SLOPE = 0.05  # of held-out risks in units of their deviation
-_RIDGE = 1e-12  # share of the L1 penalty: none, but Coxnet divides by it
 _STEEPEST = 50.0  # |log hazard ratio| beyond which exp() would leave float64
 
 
@@ -154,23 +153,12 @@ def time_grid(time: Array, event: Mask, count: int = 10) -> Array:
 
 
 def ridge_path(x: Array, time: Array, event: Mask, penalties: Sequence[float]) -> Array:
-    """Coefficients (C, len(penalties)) of x (N, C), penalties falling, each fit starting the next.
-
-    Zero where nobody died or no column varies. Where weaker penalties no longer change the
-    likelihood, scikit-survival ends the path; they then share its last fit.
-    """
-    centred = x - x.mean(axis=0)
-    if not event.any() or not centred.any():
+    """Coefficients (C, len(penalties)) of x (N, C); zero where nobody died or no column varies."""
+    if not event.any() or not (x != x[0]).any():
         return np.zeros((x.shape[1], len(penalties)))
-    model = CoxnetSurvivalAnalysis(
-        l1_ratio=_RIDGE,
-        alphas=np.asarray(penalties) / len(x),  # its likelihood is a mean over patients
-        tol=1e-16,
-        max_iter=10_000_000,
-    )
-    model.fit(centred, Surv.from_arrays(event, time))
-    path = np.asarray(model.coef_, np.float64)
-    return np.pad(path, ((0, 0), (0, len(penalties) - path.shape[1])), mode="edge")
+    outcome = Surv.from_arrays(event, time)
+    models = [CoxPHSurvivalAnalysis(alpha=alpha, ties="breslow") for alpha in penalties]
+    return np.stack([model.fit(x, outcome).coef_ for model in models], axis=1)
 
 
 def choose_penalty(x: Array, time: Array, event: Mask) -> tuple[float, float]:
@@ -262,8 +250,7 @@ def _fit(
     ]
     x = np.concatenate(scores, axis=1)
     penalty, slope = choose_penalty(x, time, event)
-    path = ridge_path(x, time, event, [each for each in PENALTIES if each >= penalty])
-    weight = slope * path[:, -1]
+    weight = slope * ridge_path(x, time, event, [penalty])[:, 0]
     cuts = np.cumsum([score.shape[1] for score in scores])[:-1]
     parts = dict(zip(blocks, np.split(weight, cuts), strict=True))
     grid = time_grid(time, event) if edges is None else edges

@@ -46,13 +46,6 @@ def test_coefficients_and_baseline_are_those_of_scikit_survival(penalty: float) 
     np.testing.assert_allclose(hazard, reference.cum_baseline_hazard_(at), rtol=1e-6)
 
 
-def test_penalties_after_the_end_of_the_path_share_its_last_fit() -> None:
-    x, time, event = survival_data()
-    path = ridge_path(x, time, event, [1.0, *(1e-9 / 2**k for k in range(30))])
-    assert path.shape == (6, 31)
-    np.testing.assert_allclose(path[:, -1], path[:, 1], atol=1e-6)
-
-
 def test_two_patients_give_the_coefficient_of_the_closed_form() -> None:
     # x = 1 dies first: l(w) = w - log(1 + e^w), so 1 / (1 + e^w) = penalty * w at the maximum.
     x, time, event = np.array([[1.0], [0.0]]), np.array([1.0, 2.0]), np.array([True, False])
