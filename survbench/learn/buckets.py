@@ -57,15 +57,17 @@ def _genes(genes: GeneBatch, place: Tensor) -> GeneBatch:
 def buckets(batch: Batch, longest: int) -> list[tuple[Tensor, Batch]]:
     """Parts of a batch with their positions in it: all of a part have the same modalities.
 
-    Bags of at most `longest` patches share a part, to be padded; longer ones share it only with
-    bags of equal length, so that their attention needs no mask.
+    Bags of at most `longest` patches share a part, to be padded, with bags whose length rounds up
+    to the same power of two; longer ones share it only with bags of equal length, so that their
+    attention needs no mask.
     """
     size = torch.full((len(batch), len(batch.modalities)), ABSENT)
     for column, modality in enumerate(batch.modalities.values()):
         value = torch.zeros(len(modality), dtype=torch.long)
         if isinstance(modality, BagBatch):
             length = modality.length.cpu()
-            value = torch.where(length <= longest, 0, length)
+            rounded = 2 ** length.double().log2().ceil().long()
+            value = torch.where(length <= longest, rounded, length + longest)
         size[modality.rows.cpu(), column] = value
     alike = defaultdict(list)
     for row, key in enumerate(size.tolist()):

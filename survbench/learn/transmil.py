@@ -9,6 +9,7 @@ from typing import Unpack
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from survbench.learn.nystrom import NystromAttention, NystromOptions
 
@@ -68,7 +69,10 @@ class NystromLayer(nn.Module):
 
 
 class PPEG(nn.Module):
-    """Positions by depthwise convolutions over the square grid of the tokens."""
+    """Positions by depthwise convolutions over the square grid of the tokens.
+
+    Their sum, with the grid itself, is computed as one convolution with the sum of their kernels.
+    """
 
     def __init__(self, width: int, kernels: Sequence[int] = (7, 5, 3)) -> None:
         super().__init__()
@@ -80,8 +84,23 @@ class PPEG(nn.Module):
         """Tokens (B, leading + s*s, H); the `leading` class tokens pass unchanged."""
         side = square_side(token.shape[1] - leading)
         grid = token[:, leading:].mT.reshape(len(token), -1, side, side)  # (B, H, s, s)
-        placed = grid + sum(convolution(grid) for convolution in self.convolutions)
+        kernel, bias = self._merged()
+        placed = functional.conv2d(
+            grid, kernel, bias, padding=kernel.shape[-1] // 2, groups=len(kernel)
+        )
         return torch.cat([token[:, :leading], placed.flatten(2).mT], dim=1)
+
+    def _merged(self) -> tuple[Tensor, Tensor]:
+        """Kernel (H, 1, k, k), k the largest, and bias (H,) of grid + all convolutions of it."""
+        kernels = [each.get_parameter("weight") for each in self.convolutions]
+        largest = max(each.shape[-1] for each in kernels)
+        borders = [(largest - each.shape[-1]) // 2 for each in kernels]
+        padded = [functional.pad(w, [b] * 4) for w, b in zip(kernels, borders, strict=True)]
+        kernel = torch.stack(padded).sum(dim=0)
+        identity = torch.zeros_like(kernel)
+        identity[..., largest // 2, largest // 2] = 1.0
+        bias = torch.stack([each.get_parameter("bias") for each in self.convolutions])
+        return kernel + identity, bias.sum(dim=0)
 
 
 class TransMILEncoder(nn.Module):
