@@ -54,8 +54,7 @@ class ABMILNet(nn.Module):
         """Hazard logits (B, K) of a batch whose P is B ragged bags, (T, D) in all."""
         bags = batch.bags("P")
         token = self.embed(bags.features)  # (T, H)
-        weight = bags.softmax(self.attend(token))  # (T,), sums to 1 in each bag
-        patient = bags.sum(weight[:, None] * token)  # (B, H)
+        patient = self.attend.pool(token, bags)  # (B, H)
         logits: Tensor = self.head(self.rho(patient))
         return logits
 

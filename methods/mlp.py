@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
-from survbench.learn import Batch, NeuralMethod, Recipe, Widths
-from survbench.learn.snn import gene_columns, mlp_blocks
+from survbench.learn import NeuralMethod, Recipe, Widths
+from survbench.learn.snn import GeneVectorNet, gene_columns, mlp_blocks
 
 
 @dataclass(frozen=True)
@@ -27,23 +27,14 @@ class MLPConfig(Recipe):
     ungrouped: bool = False  # also read the columns that are in no gene group
 
 
-class MLPNet(nn.Module):
+class MLPNet(GeneVectorNet):
     """Gene vector through two dense layers to hazard logits."""
 
     def __init__(self, config: MLPConfig, widths: Widths) -> None:
-        super().__init__()
         hidden = config.projection // 2
         columns = gene_columns(widths, "G", ungrouped=config.ungrouped)
-        self.columns: Tensor
-        self.register_buffer("columns", columns, persistent=False)
-        self.blocks = mlp_blocks(len(self.columns), (hidden, hidden), dropout=config.dropout)
-        self.head = nn.Linear(hidden, widths.intervals)
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Hazard logits (B, K) of a batch whose G is B gene vectors."""
-        gene = batch.genes("G").values[:, self.columns]  # (B, C of the groups)
-        logits: Tensor = self.head(self.blocks(gene))
-        return logits
+        blocks = mlp_blocks(len(columns), (hidden, hidden), dropout=config.dropout)
+        super().__init__(columns, blocks, hidden, widths.intervals)
 
 
 class MLP(NeuralMethod):

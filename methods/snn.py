@@ -15,8 +15,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from survbench.learn import Batch, NeuralMethod, Recipe, Stage, Widths
-from survbench.learn.snn import SNNActivation, gene_columns, lecun_normal_, snn_blocks
+from survbench.learn import NeuralMethod, Recipe, Stage, Widths
+from survbench.learn.snn import (
+    GeneVectorNet,
+    SNNActivation,
+    gene_columns,
+    lecun_normal_,
+    snn_blocks,
+)
 
 
 @dataclass(frozen=True)
@@ -30,28 +36,16 @@ class SNNConfig(Recipe):
     ungrouped: bool = False  # also read the columns that are in no gene group
 
 
-class SNNNet(nn.Module):
+class SNNNet(GeneVectorNet):
     """Gene vector through self-normalising blocks to hazard logits."""
 
     def __init__(self, config: SNNConfig, widths: Widths) -> None:
-        super().__init__()
         columns = gene_columns(widths, "G", ungrouped=config.ungrouped)
-        self.columns: Tensor
-        self.register_buffer("columns", columns, persistent=False)
-        self.blocks = snn_blocks(
-            len(self.columns),
-            config.hidden,
-            activation=config.activation,
-            dropout=config.dropout,
+        blocks = snn_blocks(
+            len(columns), config.hidden, activation=config.activation, dropout=config.dropout
         )
-        self.head = nn.Linear(config.hidden[-1], widths.intervals)
+        super().__init__(columns, blocks, config.hidden[-1], widths.intervals)
         lecun_normal_(self)
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Hazard logits (B, K) of a batch whose G is B gene vectors."""
-        gene = batch.genes("G").values[:, self.columns]  # (B, C of the groups)
-        logits: Tensor = self.head(self.blocks(gene))
-        return logits
 
 
 class SNN(NeuralMethod):

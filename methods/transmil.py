@@ -14,12 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from survbench.learn import Batch, NeuralMethod, Recipe, Widths
 from survbench.learn.nystrom import AttentionKind, NystromAttention
-from survbench.learn.transmil import TransMILEncoder, equal_groups, square_groups
+from survbench.learn.transmil import TransMILEncoder, equal_groups, in_order, square_groups
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class TransMILNet(nn.Module):
         token = self.embed(bags.features)  # (T, H)
         groups = square_groups(bags.length)
         patient = [self.encoder(token[index])[:, 0] for _, index in groups]  # each (b, H)
-        logits: Tensor = self.head(_in_order(patient, groups))
+        logits: Tensor = self.head(in_order(patient, groups))
         return logits
 
 
@@ -98,14 +97,8 @@ class TMILNet(nn.Module):
         token = self.embed(bags.features)  # (T, H)
         groups = equal_groups(bags.length)
         patient = [self.attention(token[index]).mean(dim=1) for _, index in groups]
-        logits: Tensor = self.head(_in_order(patient, groups))
+        logits: Tensor = self.head(in_order(patient, groups))
         return logits
-
-
-def _in_order(part: list[Tensor], groups: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """Rows (B, H) in the batch's order, of the parts (b, H) computed group by group."""
-    which = torch.cat([which for which, _ in groups])
-    return torch.cat(part)[which.argsort()]
 
 
 class TransMIL(NeuralMethod):

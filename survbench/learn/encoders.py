@@ -15,7 +15,7 @@ from torch.nn import functional
 from survbench.learn.attention import EncoderLayer, with_token
 from survbench.learn.batch import BagBatch, GeneBatch
 from survbench.learn.nystrom import NystromOptions
-from survbench.learn.snn import snn_blocks
+from survbench.learn.snn import GroupSNN
 from survbench.learn.transmil import NystromLayer, TransMILEncoder, square_groups
 
 __all__ = ["BagEncoder", "GeneEncoder", "Reader", "Tokens"]
@@ -137,11 +137,7 @@ class GeneEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.width, self.heads, self.hidden, self.dropout = width, heads, hidden, dropout
-        self.groups = tuple(groups)
-        self.embed = nn.ModuleList(
-            snn_blocks(len(columns), (width, width), dropout=gene_dropout)
-            for columns in groups.values()
-        )
+        self.embed = GroupSNN(groups, (width, width), dropout=gene_dropout)
         self.token = nn.Parameter(torch.randn(width) * CLASS_STD)
         self.layer = self._layer()
 
@@ -154,7 +150,5 @@ class GeneEncoder(nn.Module):
 
     def forward(self, genes: GeneBatch) -> tuple[Tensor, Tokens]:
         """Latents (n, D) and contextual tokens, one per group, of n patients."""
-        pairs = zip(self.groups, self.embed, strict=True)
-        token = torch.stack([embed(genes.group(name)) for name, embed in pairs], dim=1)
-        encoded = self.layer(with_token(self.token, token))
+        encoded = self.layer(with_token(self.token, self.embed(genes)))
         return encoded[:, 0], Tokens(encoded[:, 1:])

@@ -1,9 +1,11 @@
-"""Attention pooling of ragged bags.
+"""Attention pooling of ragged bags and of short sequences.
 
-Letters: T patches of all patients, H token width.
+Letters: T patches of all patients, B patients with L tokens each, H token width.
 """
 
 from torch import Tensor, nn
+
+from survbench.learn.batch import BagBatch
 
 __all__ = ["AttentionScore"]
 
@@ -45,3 +47,14 @@ class AttentionScore(nn.Module):
             half = half * self.gate(token)
         score: Tensor = self.score(half)[..., 0]
         return score
+
+    def pool(self, token: Tensor, bags: BagBatch | None = None) -> Tensor:
+        """Tokens weighted by the softmax of their scores, and summed.
+
+        (n, H) of ragged tokens (T, H) of n bags, or (B, H) of tokens (B, L, H) without bags.
+        """
+        score: Tensor = self(token)
+        if bags is None:
+            weight = score.softmax(dim=1)  # (B, L)
+            return (weight[..., None] * token).sum(dim=1)
+        return bags.sum(bags.softmax(score)[:, None] * token)

@@ -1,7 +1,7 @@
 """Stacks of dense blocks for gene vectors: self-normalising (SNN) and plain (MLP)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -9,9 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from survbench.errors import InputError
-from survbench.learn.batch import Widths
+from survbench.learn.batch import Batch, GeneBatch, Widths
 
-__all__ = ["SNNActivation", "gene_columns", "lecun_normal_", "mlp_blocks", "snn_blocks"]
+__all__ = [
+    "GeneVectorNet",
+    "GroupSNN",
+    "SNNActivation",
+    "gene_columns",
+    "lecun_normal_",
+    "mlp_blocks",
+    "snn_blocks",
+]
 
 SNNActivation = Literal["elu", "selu"]
 
@@ -68,3 +76,57 @@ def gene_columns(widths: Widths, modality: str, *, ungrouped: bool = False) -> T
     if ungrouped:
         return torch.arange(widths.columns[modality])
     return torch.tensor(sorted(set().union(*widths.groups[modality].values())))
+
+
+class GeneVectorNet(nn.Module):
+    """One gene vector of all groups through dense blocks to hazard logits.
+
+    Parameters
+    ----------
+    columns
+        Columns (C',) that are read.
+    blocks
+        From width C' to width `hidden`.
+    hidden, intervals
+        Sizes of the head.
+    """
+
+    def __init__(self, columns: Tensor, blocks: nn.Sequential, hidden: int, intervals: int) -> None:
+        super().__init__()
+        self.columns: Tensor
+        self.register_buffer("columns", columns, persistent=False)
+        self.blocks = blocks
+        self.head = nn.Linear(hidden, intervals)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Hazard logits (B, K) of a batch whose G is B gene vectors."""
+        gene = batch.genes("G").values[:, self.columns]
+        logits: Tensor = self.head(self.blocks(gene))
+        return logits
+
+
+class GroupSNN(nn.ModuleList):
+    """One self-normalising stack for each gene group, which makes a token of it.
+
+    Parameters
+    ----------
+    groups
+        Column indices of each group; their order is that of the tokens.
+    hidden
+        Widths of the blocks, the last of them H.
+    dropout
+        Of the blocks.
+    """
+
+    def __init__(
+        self, groups: Mapping[str, Sequence[int]], hidden: Sequence[int], *, dropout: float = 0.25
+    ) -> None:
+        super().__init__(
+            snn_blocks(len(columns), hidden, dropout=dropout) for columns in groups.values()
+        )
+        self.groups = tuple(groups)
+
+    def forward(self, genes: GeneBatch) -> Tensor:
+        """Tokens (n, groups, H) of n patients."""
+        pairs = zip(self.groups, self, strict=True)
+        return torch.stack([blocks(genes.group(name)) for name, blocks in pairs], dim=1)

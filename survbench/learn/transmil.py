@@ -13,7 +13,15 @@ from torch.nn import functional
 
 from survbench.learn.nystrom import NystromAttention, NystromOptions
 
-__all__ = ["PPEG", "NystromLayer", "TransMILEncoder", "equal_groups", "square", "square_groups"]
+__all__ = [
+    "PPEG",
+    "NystromLayer",
+    "TransMILEncoder",
+    "equal_groups",
+    "in_order",
+    "square",
+    "square_groups",
+]
 
 
 def square_side(length: int) -> int:
@@ -40,6 +48,12 @@ def square_groups(length: Tensor) -> list[tuple[Tensor, Tensor]]:
 def equal_groups(length: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Bags of equal length together, as (which bags (b,), rows of their tokens (b, length))."""
     return _groups(length, length)
+
+
+def in_order(part: Sequence[Tensor], groups: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Rows (n, ...) in the bags' order, of the parts (b, ...) computed group by group."""
+    which = torch.cat([which for which, _ in groups])
+    return torch.cat(list(part))[which.argsort()]
 
 
 def _groups(length: Tensor, size: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -104,16 +118,18 @@ class PPEG(nn.Module):
 
 
 class TransMILEncoder(nn.Module):
-    """Class token and N tokens to contextual tokens: layer, PPEG, layer, LayerNorm.
+    """Class tokens and N tokens to contextual tokens: layer, PPEG, layer, LayerNorm.
 
     Parameters
     ----------
     width
         H, width of a token.
+    leading
+        Number of class tokens.
     class_std
-        Standard deviation of the class token at the start: 1 in TransMIL, 1e-6 in CMTA.
+        Standard deviation of the class tokens at the start: 1 in TransMIL, 1e-6 in CMTA.
     ppeg_kernels
-        Sizes of the position convolutions.
+        Sizes of the position convolutions; without any, tokens need not fill a square.
     attention
         Keywords of `NystromAttention`.
     """
@@ -122,20 +138,23 @@ class TransMILEncoder(nn.Module):
         self,
         width: int,
         *,
+        leading: int = 1,
         class_std: float = 1.0,
         ppeg_kernels: Sequence[int] = (7, 5, 3),
         **attention: Unpack[NystromOptions],
     ) -> None:
         super().__init__()
-        self.class_token = nn.Parameter(torch.randn(1, 1, width) * class_std)
+        self.class_token = nn.Parameter(torch.randn(1, leading, width) * class_std)
         self.first = NystromLayer(width, **attention)
-        self.ppeg = PPEG(width, ppeg_kernels)
+        self.ppeg = PPEG(width, ppeg_kernels) if ppeg_kernels else None
         self.second = NystromLayer(width, **attention)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, token: Tensor) -> Tensor:
-        """Tokens (B, 1 + s*s, H), the class token first, of tokens (B, s*s, H) of a full square."""
+        """Tokens (B, leading + s*s, H), class tokens first, of tokens (B, s*s, H) of a square."""
         leading = self.class_token.expand(token.shape[0], -1, -1)
-        token = torch.cat([leading, token], dim=1)
-        encoded: Tensor = self.norm(self.second(self.ppeg(self.first(token))))
+        token = self.first(torch.cat([leading, token], dim=1))
+        if self.ppeg is not None:
+            token = self.ppeg(token, leading.shape[1])
+        encoded: Tensor = self.norm(self.second(token))
         return encoded

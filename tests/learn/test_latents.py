@@ -8,6 +8,7 @@ from torch import Tensor
 from survbench.errors import InputError
 from survbench.learn.batch import BagBatch, Batch, GeneBatch, Widths
 from survbench.learn.latents import LatentEncoder, LatentOptions, Latents
+from survbench.learn.snn import GroupSNN
 from survbench.learn.subspace import inside, outside, own_shared
 
 OPTIONS = LatentOptions(width=16, rank=4, heads=2, hidden=32, landmarks=17)
@@ -132,9 +133,12 @@ def test_permuted_gene_groups_change_no_gene_latent() -> None:
     net, batch = encoder(), patients()
     before = net(batch)
     order = [2, 0, 1]
-    genes = net.whole["G"]
-    genes.embed = torch.nn.ModuleList([genes.get_submodule("embed")[i] for i in order])  # type: ignore[index]
-    genes.groups = tuple(list(GROUPS)[i] for i in order)  # type: ignore[assignment]
+    embed = net.whole["G"].get_submodule("embed")
+    assert isinstance(embed, GroupSNN)
+    blocks = list(embed)
+    for place, i in enumerate(order):
+        embed[place] = blocks[i]
+    embed.groups = tuple(list(GROUPS)[i] for i in order)
     after = net(batch)
     torch.testing.assert_close(after.whole, before.whole)
     torch.testing.assert_close(after.specific, before.specific)

@@ -1,5 +1,6 @@
 import torch
 
+from survbench.learn.batch import BagBatch
 from survbench.learn.pooling import AttentionScore
 
 
@@ -34,3 +35,13 @@ def test_dropout_acts_on_each_half_before_the_product() -> None:
     score(torch.ones(1, 3))
     alive = (halves[0] != 0).float().mean()
     assert abs(alive - 0.75**2) < 0.02  # both halves must survive
+
+
+def test_pooling_weighs_by_the_softmax_of_the_score() -> None:
+    torch.manual_seed(0)
+    attend, token = AttentionScore(5, 4).eval(), torch.randn(2, 3, 5)
+    weight = attend(token).softmax(dim=1)
+    expected = torch.einsum("bl,blh->bh", weight, token)
+    torch.testing.assert_close(attend.pool(token), expected)
+    bags = BagBatch(token.flatten(0, 1), torch.tensor([3, 3]), torch.tensor([0, 1]))
+    torch.testing.assert_close(attend.pool(token.flatten(0, 1), bags), expected)

@@ -63,6 +63,7 @@ def outputs(fixture: Fixture) -> Ours:
         token = square(net.embed(bag))
         token = torch.cat([encoder.class_token.expand(len(bag), -1, -1), token], dim=1)
         first = encoder.first(token)
+        assert encoder.ppeg is not None
         placed = encoder.ppeg(first)
         second = encoder.second(placed)
         ours |= survival_outputs(net(batch(list(bag))), suffix)
