@@ -139,6 +139,11 @@ class Method(ABC):
         self._transforms = Transforms()
         self._fill: Fill | None = None
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" not in cls.__dict__:  # the registry gives third parties theirs
+            cls.name = cls.__module__.rpartition(".")[2]
+
     # -- what a method writes
 
     @abstractmethod

@@ -1,0 +1,1 @@
+"""Benchmarks; run with `pytest tests/benchmarks --benchmark-only -n 0`."""
