@@ -195,6 +195,15 @@ def leaderboard(results: Path, cohort: str | None, format: str) -> None:
     print(render(rows, format), end="")
 
 
+@cli.command()
+@click.argument("files", nargs=-1, type=Path)
+def score(files: Sequence[Path]) -> None:
+    """Score prediction files one by one; no features are needed."""
+    from survbench.report.files import render_files, score_files
+
+    print(render_files(score_files(files)), end="")
+
+
 # --- methods ---
 
 

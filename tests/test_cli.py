@@ -50,6 +50,8 @@ def told(capsys: Capture) -> str:
         ("leaderboard --results nowhere", "error: results folder 'nowhere' does not exist"),
         ("leaderboard --results . --format txt", "error: unknown format 'txt'"),
         ("leaderboard --results . --cohort demo", "error: unknown cohort in these results 'demo'"),
+        ("score", "error: no file given; name prediction files"),
+        ("score nowhere.csv", "error: cannot read nowhere.csv: No such file"),
         ("cohort show dmeo", "error: unknown cohort 'dmeo'. Did you mean 'demo'?"),
         ("cohort check .", "error: . is no cohort folder"),
         ("cohort build out", "error: Missing option '--table'"),
@@ -215,3 +217,12 @@ def test_a_cohort_is_built_checked_shown_and_run(
         file.write(" ")
     assert main(["cohort", "check", "mine"]) == 1
     assert "wrong: " in capsys.readouterr().err
+
+
+def test_a_prediction_file_is_scored_without_its_cell(tmp_path: Path, capsys: Capture) -> None:
+    # three comparable pairs: 1 < 2, 1 < 3 and 2 < 3 months; the risks rank two of them rightly
+    file = tmp_path / "anyone.csv"
+    file.write_text("case_id,time,event,risk\na,1,1,0.3\nb,2,1,0.1\nc,3,0,0.2\n")
+    assert main(["score", str(file)]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "anyone.csv" in line]
+    assert row.split()[1:] == ["3", "2", "0.6667", "-", "-", "-"]
