@@ -9,13 +9,13 @@ Departs: genes in several groups enter once (union of the groups); L1 off and ba
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from survbench.learn import NeuralMethod, Recipe, Stage, Widths
+from survbench.learn.penalty import with_l1
 from survbench.learn.snn import (
     GeneVectorNet,
     SNNActivation,
@@ -74,13 +74,5 @@ class SNN(NeuralMethod):
         return SNNNet(self.config, widths)
 
     def stages(self) -> list[Stage]:
-        """One stage by the recipe, with the L1 term where it is on."""
-        if self.config.l1 == 0:
-            return super().stages()
-        return [replace(stage, penalty=self.penalty) for stage in super().stages()]
-
-    def penalty(self, net: nn.Module) -> Tensor:
-        """L1 norm () of the blocks' weights and biases, the head left out, times `l1`."""
-        sizes = [parameter.abs().sum() for parameter in net.get_submodule("blocks").parameters()]
-        penalty: Tensor = self.config.l1 * torch.stack(sizes).sum()
-        return penalty
+        """One stage by the recipe, with the L1 term of the blocks where it is on."""
+        return with_l1(super().stages(), self.config.l1, lambda net: net.get_submodule("blocks"))

@@ -69,9 +69,10 @@ class PathwayAttention(nn.Module):
         patch_read = functional.scaled_dot_product_attention(q, gene_k, gene_v)
         return gene_read, bags.unpadded(patch_read)
 
-    def project(self, token: Tensor) -> tuple[Tensor, ...]:
+    def project(self, token: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values (..., E) of tokens (..., H)."""
-        return self.qkv(self.norm(token)).chunk(3, dim=-1)
+        q, k, v = self.qkv(self.norm(token)).chunk(3, dim=-1)
+        return q, k, v
 
 
 class SurvPathNet(nn.Module):
@@ -113,7 +114,7 @@ class SurvPath(NeuralMethod):
     fill = "zero"
     Config = SurvPathConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"width": 64, "epochs": 6},
+        "quick": {"width": 64, "epochs": 10, "batch": 8},
         "official": {
             "optimiser": "radam",
             "lr": 5e-4,

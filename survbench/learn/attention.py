@@ -51,6 +51,10 @@ class EncoderLayer(nn.Module):
         On both residual branches and inside the feed-forward block.
     activation
         Between the two linear maps of the feed-forward block.
+    norm
+        Whether there are norms at all.
+    forward_dropout
+        Inside the feed-forward block, where it is not `dropout`.
 
     Raises
     ------
@@ -66,20 +70,23 @@ class EncoderLayer(nn.Module):
         hidden: int = 512,
         dropout: float = 0.0,
         activation: type[nn.Module] = nn.ReLU,
+        norm: bool = True,
+        forward_dropout: float | None = None,
     ) -> None:
         super().__init__()
         if width % heads:
             msg = f"heads is {heads}; it must divide the token width {width}"
             raise InputError(msg)
         self.heads = heads
-        self.norm_attention = nn.LayerNorm(width)
+        self.norm_attention: nn.Module = nn.LayerNorm(width) if norm else nn.Identity()
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        self.norm_forward = nn.LayerNorm(width)
+        self.norm_forward: nn.Module = nn.LayerNorm(width) if norm else nn.Identity()
         self.up = nn.Linear(width, hidden)
         self.activation = activation()
         self.down = nn.Linear(hidden, width)
         self.drop = nn.Dropout(dropout)
+        self.drop_inside = nn.Dropout(dropout if forward_dropout is None else forward_dropout)
 
     def forward(
         self, token: Tensor, mask: Tensor | None = None, *, lead: int | None = None
@@ -92,7 +99,7 @@ class EncoderLayer(nn.Module):
         few = mask is None and k.shape[1] <= FEW
         mixed = _mix_few(q, k, v) if few else _mix(q, k, v, mask)
         token = token[:, :lead] + self.drop(self.out(mixed))
-        hidden = self.drop(self.activation(self.up(self.norm_forward(token))))
+        hidden = self.drop_inside(self.activation(self.up(self.norm_forward(token))))
         encoded: Tensor = token + self.drop(self.down(hidden))
         return encoded
 

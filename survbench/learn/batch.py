@@ -104,8 +104,9 @@ class BagBatch:
         return values.new_zeros(len(self), *values.shape[1:]).index_add(0, self.segment, values)
 
     def mean(self, values: Tensor) -> Tensor:
-        """Mean over each bag, (T, H) to (n, H)."""
-        return self.sum(values) / self.length[:, None]
+        """Mean over each bag: (T, H) to (n, H), or (T,) to (n,)."""
+        total = self.sum(values)
+        return total / self.length.reshape(-1, *[1] * (total.dim() - 1))
 
     def softmax(self, score: Tensor) -> Tensor:
         """Softmax of (T,) over each bag: non-negative, sums to 1 in a bag."""

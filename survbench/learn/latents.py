@@ -19,6 +19,7 @@ from survbench.learn.attention import CrossAttention
 from survbench.learn.batch import Batch, Widths
 from survbench.learn.buckets import buckets
 from survbench.learn.encoders import BagEncoder, GeneEncoder, Tokens
+from survbench.learn.hide import present_in
 from survbench.learn.nystrom import AttentionKind, NystromOptions
 from survbench.learn.subspace import Decomposition, Subspace, cosine, inside, outside, own_shared
 
@@ -136,7 +137,7 @@ class LatentEncoder(nn.Module):
         parts, basis = buckets(batch, self.longest), self.subspace()
         done = zip(*(self._split(part) for _, part in parts), strict=True)
         whole, unique, shared = (_in_order(list(each), parts) for each in done)
-        present = self._present(batch)
+        present = present_in(batch, self.names)
         return Latents(whole, outside(unique, basis), inside(shared, basis), present)
 
     def whole_latents(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -146,7 +147,7 @@ class LatentEncoder(nn.Module):
             self._stacked(part, {n: z for n, (z, _) in self._encode(part).items()})
             for _, part in parts
         ]
-        return _in_order(whole, parts), self._present(batch)
+        return _in_order(whole, parts), present_in(batch, self.names)
 
     def _encode(self, part: Batch) -> dict[str, tuple[Tensor, Tokens]]:
         """Whole latents and tokens of what the patients of a part have."""
@@ -174,14 +175,6 @@ class LatentEncoder(nn.Module):
         """Latents (b, M, D) of all modalities, zero for those not given."""
         nothing = next(iter(latent.values())).new_zeros(len(part), self.options.width)
         return torch.stack([latent.get(name, nothing) for name in self.names], dim=1)
-
-    def _present(self, batch: Batch) -> Tensor:
-        """Who has which modality, (B, M)."""
-        rows = [batch.modalities[name].rows for name in self.names]
-        present = torch.zeros(len(batch), len(rows), dtype=torch.bool, device=rows[0].device)
-        for column, row in enumerate(rows):
-            present[row, column] = True
-        return present
 
 
 def _encoder(options: LatentOptions, widths: Widths, name: str) -> BagEncoder | GeneEncoder:

@@ -73,6 +73,11 @@ class NeuralMethod(Method):
             )
         ]
 
+    def prepare(self, stage: Stage, cohort: Cohort) -> Cohort:
+        """Training patients as a stage reads them; what it needs of them beforehand is got here."""
+        del stage
+        return cohort
+
     def infer(self, batch: Batch) -> Inference:
         """Inference on a batch by the trained net, in eval mode without gradients."""
         return Inference(self.net(batch))
@@ -91,7 +96,7 @@ class NeuralMethod(Method):
             trained = train(
                 self.net,
                 stage,
-                cohort,
+                self.prepare(stage, cohort),
                 interval,
                 seed=seed,
                 device=self.device,

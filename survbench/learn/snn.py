@@ -19,6 +19,7 @@ __all__ = [
     "lecun_normal_",
     "mlp_blocks",
     "snn_blocks",
+    "xavier_normal_",
 ]
 
 SNNActivation = Literal["elu", "selu"]
@@ -69,6 +70,15 @@ def lecun_normal_(net: nn.Module) -> None:
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=1 / math.sqrt(module.in_features))
             nn.init.zeros_(module.bias)
+
+
+def xavier_normal_(net: nn.Module) -> None:
+    """Draw every Linear weight of `net` from N(0, 2 / (fan_in + fan_out)), set every bias to 0."""
+    for module in net.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_normal_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def gene_columns(widths: Widths, modality: str, *, ungrouped: bool = False) -> Tensor:

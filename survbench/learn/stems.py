@@ -5,7 +5,7 @@ Letters: B patients, n of them with a modality, M modalities, H width of a vecto
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -47,17 +47,34 @@ class GeneStem(nn.Module):
 
 
 class Stems(nn.ModuleDict):
-    """One stem for each modality of a cohort, by its kind, in the cohort's order."""
+    """One stem for each modality of a cohort, by its kind, in the cohort's order.
 
-    def __init__(self, widths: Widths, width: int, dropout: float = 0.25) -> None:
-        super().__init__(
-            {
-                name: BagStem(widths.patch[name], width, dropout)
-                if name in widths.patch
-                else GeneStem(widths.groups[name], width, dropout)
-                for name in widths.order
-            }
-        )
+    Parameters
+    ----------
+    widths
+        Sizes of the cohort's modalities.
+    width
+        H, width of a vector.
+    dropout
+        Of the stems.
+    stem
+        Makes the stem of a modality instead: from BagBatch or GeneBatch to vectors (n, H).
+    """
+
+    def __init__(
+        self,
+        widths: Widths,
+        width: int,
+        dropout: float = 0.25,
+        *,
+        stem: Callable[[str], nn.Module] | None = None,
+    ) -> None:
+        def by_kind(name: str) -> nn.Module:
+            if name in widths.patch:
+                return BagStem(widths.patch[name], width, dropout)
+            return GeneStem(widths.groups[name], width, dropout)
+
+        super().__init__({name: (stem or by_kind)(name) for name in widths.order})
         self.width = width
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:

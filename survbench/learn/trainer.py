@@ -76,6 +76,8 @@ class Stage:
         Which parts learn; None means all.
     penalty : callable (net) -> Tensor, or None
         Added once to every optimiser step.
+    before_step : callable (net) -> object, or None
+        Called once the gradients of a step are whole, to clip them.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Stage:
     batch: int = 32
     modules: Callable[[nn.Module], Iterable[nn.Module]] | None = None
     penalty: Callable[[nn.Module], Tensor] | None = None
+    before_step: Callable[[nn.Module], object] | None = None
 
     def parameters(self, net: nn.Module) -> list[nn.Parameter]:
         """Parameters that learn in this stage, each once."""
@@ -157,6 +160,8 @@ def train(
             mean = accumulate(net, stage.loss, cohort, rows, interval, device=device)
             if stage.penalty is not None:
                 stage.penalty(net).backward()
+            if stage.before_step is not None:
+                stage.before_step(net)
             optimiser.step()
             schedule.step()
             total += mean * len(rows)

@@ -5,6 +5,7 @@ Letters: B patients, N tokens of each, s = ceil(sqrt(N)), H token width.
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 from typing import Unpack
 
 import torch
@@ -110,11 +111,12 @@ class PPEG(nn.Module):
         largest = max(each.shape[-1] for each in kernels)
         borders = [(largest - each.shape[-1]) // 2 for each in kernels]
         padded = [functional.pad(w, [b] * 4) for w, b in zip(kernels, borders, strict=True)]
-        kernel = torch.stack(padded).sum(dim=0)
+        # added one by one: the gradients of a stack's parts may share memory, and accumulate twice
+        kernel = reduce(torch.add, padded)
         identity = torch.zeros_like(kernel)
         identity[..., largest // 2, largest // 2] = 1.0
-        bias = torch.stack([each.get_parameter("bias") for each in self.convolutions])
-        return kernel + identity, bias.sum(dim=0)
+        biases: list[Tensor] = [each.get_parameter("bias") for each in self.convolutions]
+        return kernel + identity, reduce(torch.add, biases)
 
 
 class TransMILEncoder(nn.Module):

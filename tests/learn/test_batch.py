@@ -25,6 +25,8 @@ def test_sum_and_mean_equal_a_loop_over_bags(length: list[int]) -> None:
     bags, each = batch_of(length)
     torch.testing.assert_close(bags.sum(bags.features), torch.stack([b.sum(0) for b in each]))
     torch.testing.assert_close(bags.mean(bags.features), torch.stack([b.mean(0) for b in each]))
+    first = torch.stack([b[:, 0].mean() for b in each])
+    torch.testing.assert_close(bags.mean(bags.features[:, 0]), first)
 
 
 @pytest.mark.parametrize("length", [RAGGED, EVEN])

@@ -1,7 +1,7 @@
 import torch
 
 from survbench.learn.batch import BagBatch
-from survbench.learn.pooling import AttentionScore
+from survbench.learn.pooling import AttentionScore, BranchScore
 
 
 def set_gate(score: AttentionScore, bias: float) -> None:
@@ -45,3 +45,18 @@ def test_pooling_weighs_by_the_softmax_of_the_score() -> None:
     torch.testing.assert_close(attend.pool(token), expected)
     bags = BagBatch(token.flatten(0, 1), torch.tensor([3, 3]), torch.tensor([0, 1]))
     torch.testing.assert_close(attend.pool(token.flatten(0, 1), bags), expected)
+
+
+def test_every_branch_is_a_score_of_its_own_over_the_same_halves() -> None:
+    torch.manual_seed(0)
+    many = BranchScore(6, 4, 3).eval()
+    token = torch.randn(9, 6)
+    bags = BagBatch(token, torch.tensor([4, 5]), torch.tensor([0, 1]))
+    weight = many.weights(token, bags)
+    for branch in range(3):
+        one = AttentionScore(6, 4).eval()
+        state = many.state_dict()
+        scores = {k: v[branch : branch + 1] for k, v in state.items() if k.startswith("score")}
+        one.load_state_dict({**state, **scores})
+        torch.testing.assert_close(many(token)[:, branch], one(token))
+        torch.testing.assert_close(weight[:, branch], bags.softmax(one(token)))

@@ -3,7 +3,13 @@ import torch
 
 from survbench.errors import InputError
 from survbench.learn import Widths
-from survbench.learn.snn import gene_columns, lecun_normal_, mlp_blocks, snn_blocks
+from survbench.learn.snn import (
+    gene_columns,
+    lecun_normal_,
+    mlp_blocks,
+    snn_blocks,
+    xavier_normal_,
+)
 
 
 def test_selu_blocks_keep_mean_and_variance_through_many_layers() -> None:
@@ -20,6 +26,15 @@ def test_lecun_weights_have_variance_one_over_fan_in_and_no_bias() -> None:
     torch.manual_seed(0)
     blocks = snn_blocks(400, [600])
     lecun_normal_(blocks)
+    linear = blocks[0][0]  # type: ignore[index]
+    torch.testing.assert_close(linear.weight.std() * 20, torch.tensor(1.0), atol=0.01, rtol=0)
+    assert (linear.bias == 0).all()
+
+
+def test_xavier_weights_have_variance_two_over_fan_in_and_fan_out_and_no_bias() -> None:
+    torch.manual_seed(0)
+    blocks = snn_blocks(300, [500])
+    xavier_normal_(blocks)
     linear = blocks[0][0]  # type: ignore[index]
     torch.testing.assert_close(linear.weight.std() * 20, torch.tensor(1.0), atol=0.01, rtol=0)
     assert (linear.bias == 0).all()

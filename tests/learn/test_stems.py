@@ -1,4 +1,5 @@
 import torch
+from torch import nn
 
 from survbench.learn.batch import BagBatch, Batch, GeneBatch
 from survbench.learn.stems import Stems
@@ -57,3 +58,13 @@ def test_sizes_by_hand() -> None:
     genes = (3 * 8 + 8) + (2 * 8 + 8) + 2 * (8 * 8 + 8) + (2 * 8 * 8 + 8)
     assert sum(p.numel() for p in net["P"].parameters()) == bag
     assert sum(p.numel() for p in net["G"].parameters()) == genes
+
+
+def test_stems_of_another_make_take_the_place_of_the_usual_ones() -> None:
+    class Ones(nn.Module):
+        def forward(self, modality: BagBatch | GeneBatch) -> torch.Tensor:
+            return torch.ones(len(modality), 8)
+
+    net = Stems(widths(patch=4, genes=GROUPS), 8, stem=lambda _: Ones())
+    vector, present = net(batch([0, 2], [1, 2], 3))
+    torch.testing.assert_close(vector, present[..., None].float().expand(-1, -1, 8))

@@ -112,6 +112,23 @@ def test_the_penalty_is_added_once_a_step() -> None:
     torch.testing.assert_close(ours.head.bias, before.head.bias - 0.5)
 
 
+def test_what_comes_before_a_step_sees_its_whole_gradient_and_may_change_it() -> None:
+    """Loss sum(bias) clipped to a length of 0.5: one SGD step of rate 1 moves by 0.5 in all."""
+    cohort, interval = toy()
+    ours, before, lengths = net(), net(), []
+    stage = Stage(
+        "fit",
+        lambda n, batch: n.get_parameter("head.bias").sum().expand(len(batch)),
+        epochs=1,
+        lr=1.0,
+        optimiser="sgd",
+        before_step=lambda n: lengths.append(nn.utils.clip_grad_norm_(n.parameters(), 0.5)),
+    )
+    train(ours, stage, cohort, interval, seed=0)
+    assert float(lengths[0]) == pytest.approx(2.0)  # of four biases with gradient 1
+    torch.testing.assert_close(ours.head.bias, before.head.bias - 0.25, atol=1e-6, rtol=0)
+
+
 def test_cosine_warm_up_rises_over_one_epoch_and_falls_to_zero() -> None:
     cohort, interval = toy(8)
     rates: list[float] = []

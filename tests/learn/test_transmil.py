@@ -78,6 +78,15 @@ def test_tokens_lie_row_by_row_on_the_grid() -> None:
     torch.testing.assert_close(placed, torch.tensor([1.0, 2, 3, 5, 7, 9, 11, 13, 15]))
 
 
+def test_gradients_of_positions_accumulate_over_backward_passes() -> None:
+    ppeg, token = PPEG(4), torch.randn(2, 10, 4)
+    ppeg(token).sum().backward()
+    once = {name: parameter.grad.clone() for name, parameter in ppeg.named_parameters()}  # type: ignore[union-attr]
+    ppeg(token).sum().backward()
+    for name, parameter in ppeg.named_parameters():
+        torch.testing.assert_close(parameter.grad, 2 * once[name])
+
+
 def test_a_layer_without_output_passes_its_tokens() -> None:
     layer = NystromLayer(8, heads=2).eval()
     nn.init.zeros_(layer.attention.out.weight)

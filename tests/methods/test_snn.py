@@ -48,9 +48,9 @@ def test_l1_penalty_is_that_of_the_blocks_without_the_head() -> None:
     for parameter in net.parameters():
         torch.nn.init.constant_(parameter, -2.0)
     # six weights and two biases of size 2, half of it
-    torch.testing.assert_close(method.penalty(net), torch.tensor(8.0))
     (stage,) = method.stages()
     assert stage.penalty is not None
+    torch.testing.assert_close(stage.penalty(net), torch.tensor(8.0))
     assert SNN().stages()[0].penalty is None
 
 
