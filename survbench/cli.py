@@ -210,7 +210,7 @@ def score(files: Sequence[Path]) -> None:
 @cli.command()
 @click.argument("name", required=False)
 def methods(name: str | None) -> None:
-    """List the methods, or show one: what it is, what it needs, its config."""
+    """List the methods with their papers, or show one: what it is, needs, and its config."""
     from survbench.registry import list_methods
 
     if name is not None:
@@ -220,6 +220,8 @@ def methods(name: str | None) -> None:
     width = max((len(entry.name) for entry in entries), default=0)
     for entry in entries:
         print(f"{entry.name:{width}}  {entry.summary}")
+        if entry.paper:
+            print(f"{'':{width}}    {entry.paper}")
 
 
 def _described(name: str) -> str:

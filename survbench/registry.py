@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 GROUP = "survbench.methods"
 BUILT_IN = "built in"
 _NAME = re.compile(r"(?!all$)[a-z0-9][a-z0-9_-]*")
+_SOURCE = re.compile(r"^Source:\s*(.*?(?:\b(?:19|20)\d\d\b|(?=\.\s|\n\S|\Z)))", re.M | re.S)
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,24 @@ class Entry:
     def summary(self) -> str:
         """First line of the module's docstring, read without importing it."""
         try:
-            tree = ast.parse(self.file.read_bytes()) if self.file else ast.Module([], [])
+            docstring = self._docstring()
         except (OSError, SyntaxError, ValueError) as error:
             return f"(cannot be read: {type(error).__name__})"
-        docstring = ast.get_docstring(tree)
         return docstring.splitlines()[0] if docstring else f"({self.source})"
+
+    @property
+    def paper(self) -> str:
+        """What the docstring's `Source:` says up to the first year; empty where there is none."""
+        try:
+            found = _SOURCE.search(self._docstring())
+        except (OSError, SyntaxError, ValueError):
+            return ""
+        text = " ".join(found[1].split()) if found else ""
+        return text + ")" * (text.count("(") - text.count(")"))
+
+    def _docstring(self) -> str:
+        tree = ast.parse(self.file.read_bytes()) if self.file else ast.Module([], [])
+        return ast.get_docstring(tree) or ""
 
 
 def list_methods() -> list[Entry]:

@@ -1,5 +1,6 @@
 """The registry: what it lists without importing, what it loads, what it refuses and how."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -72,6 +73,31 @@ def test_a_built_in_method_loads_under_its_file_stem() -> None:
     method = get_method("abmil")
     assert method.name == "abmil"
     assert method.__module__ == "survbench.methods.abmil"
+
+
+def test_every_built_in_method_tells_its_paper_with_the_year() -> None:
+    papers = {entry.name: entry.paper for entry in list_methods() if entry.source == BUILT_IN}
+    assert papers["abmil"] == ("Ilse, Tomczak & Welling, Attention-based Deep MIL, ICML 2018")
+    assert all(re.search(r"\b(19|20)\d\d\)?$", paper) for paper in papers.values()), papers
+
+
+@pytest.mark.parametrize(
+    ("docstring", "paper"),
+    [
+        ("It.\n\nSource: A & B (C,\n    ICML 2018, eq. 3).\n", "A & B (C, ICML 2018)"),
+        ("It.\n\nSource: made up. In no year.\nDeparts: 2001.\n", "made up"),
+        ("It.\n\nSource: made up\nDeparts: 2001.\n", "made up"),
+        ("It has no source, 2001.\n", ""),
+    ],
+)
+def test_a_paper_is_what_the_source_says_up_to_its_year(
+    tmp_path: Path, docstring: str, paper: str
+) -> None:
+    file = tmp_path / "method.py"
+    file.write_text(f'"""{docstring}"""\n')
+    assert Entry("method", "toy 1", "method", file).paper == paper
+    file.write_text("def broken(:\n")
+    assert Entry("method", "toy 1", "method", file).paper == ""
 
 
 def test_every_built_in_method_loads() -> None:
