@@ -114,7 +114,7 @@ class SurvPath(NeuralMethod):
     fill = "zero"
     Config = SurvPathConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"width": 64, "epochs": 10, "batch": 8},
+        "quick": {"width": 64, "epochs": 10, "batch": 8},  # in batches, else minutes
         "official": {
             "optimiser": "radam",
             "lr": 5e-4,
