@@ -53,7 +53,7 @@ class Shuffles:
         return torch.as_tensor(np.concatenate(orders), device=bags.length.device)
 
 
-def partition(length: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+def partition(length: Tensor, groups: int | Tensor) -> tuple[Tensor, Tensor]:
     """Sizes of all pseudo-bags, bag after bag, and how many each bag has, (n,).
 
     A bag of N patches has min(G, N), the first N mod G of them one patch larger.
@@ -63,7 +63,7 @@ def partition(length: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     length
         (n,), patches of each bag.
     groups
-        G.
+        G, or (n,), one number for each bag.
     """
     count = length.clamp(max=groups)
     bag = torch.repeat_interleave(torch.arange(len(length), device=length.device), count)

@@ -1,0 +1,309 @@
+"""Experts behind a gate that sends each patient to one of them, stacked, and an encoder of them.
+
+Letters: B patients, L tokens of each (class tokens first), H token width, E experts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Unpack
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from survbench.errors import InputError
+from survbench.learn.attention import with_token
+from survbench.learn.batch import BagBatch
+from survbench.learn.nystrom import NystromOptions
+from survbench.learn.transmil import NystromLayer, in_order, square_groups, square_side
+
+__all__ = [
+    "ConvExpert",
+    "Encoded",
+    "ExpertEncoder",
+    "ExpertLayer",
+    "ExpertStack",
+    "MixKind",
+    "NormKind",
+    "ResidualMLP",
+]
+
+NormKind = Literal["patient", "batch"]
+MixKind = Literal["progressive", "mixture", "mlp"]
+NORMS = ("patient", "batch")
+CLASS_STD = 1e-6  # as AdaMHF and CMTA
+WIDER = 4  # hidden layer of the dense residual, in token widths
+
+
+class ConvExpert(nn.Module):
+    """Two 3 x 3 convolutions over the square grid, normalised; a class token is a 1 x 1 grid.
+
+    Parameters
+    ----------
+    width
+        H, width of a token.
+    norm
+        'patient' centres and scales over all channels and tokens of one patient; 'batch' is
+        batch normalisation, under which in training a patient's tokens depend on company.
+
+    Raises
+    ------
+    InputError
+        If `norm` is neither.
+    """
+
+    def __init__(self, width: int, norm: NormKind = "patient") -> None:
+        super().__init__()
+        if norm not in NORMS:
+            msg = f"expert_norm is {norm!r}; it must be 'patient' or 'batch'"
+            raise InputError(msg)
+
+        def normalise() -> nn.Module:
+            if norm == "batch":
+                return nn.BatchNorm1d(width)
+            return nn.GroupNorm(1, width)
+
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.first_norm = normalise()
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.second_norm = normalise()
+
+    def forward(self, token: Tensor, leading: int = 1) -> Tensor:
+        """Tokens (B, leading + s*s, H) of tokens of the same shape."""
+        channel = token.mT  # (B, H, L)
+        channel = self.first_norm(self._convolved(self.first, channel, leading)).relu()
+        made: Tensor = self.second_norm(self._convolved(self.second, channel, leading))
+        return made.mT.contiguous()  # dense layers are slow on strided tokens
+
+    @staticmethod
+    def _convolved(convolution: nn.Conv2d, channel: Tensor, leading: int) -> Tensor:
+        """Channels (B, H, L); a class token meets the middle of the kernel alone."""
+        side = square_side(channel.shape[2] - leading)
+        grid = channel[:, :, leading:].unflatten(2, (side, side))
+        middle = convolution.weight[:, :, 1, 1]
+        first = functional.linear(channel[:, :, :leading].mT, middle, convolution.bias)
+        return torch.cat([first.mT, convolution(grid).flatten(2)], dim=2)
+
+
+class ResidualMLP(nn.Sequential):
+    """Dense H to 4 H to H, beside the experts; frozen unless trained.
+
+    The published weights are those of a vision transformer 1024 wide. Others stand in, drawn from
+    a fixed seed, so that the layer of every stack starts from the same ones.
+    """
+
+    def __init__(self, width: int, seed: int, *, trained: bool = False) -> None:
+        super().__init__(
+            nn.Linear(width, WIDER * width), nn.ReLU(), nn.Linear(WIDER * width, width)
+        )
+        self.seed = seed
+        self.draw()
+        self.requires_grad_(trained)
+
+    def draw(self) -> None:
+        """Draw the weights again, the same ones: Xavier-normal from the seed, biases zero."""
+        generator = torch.Generator().manual_seed(self.seed)
+        for parameter in self.parameters():
+            if parameter.ndim == 1:
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.xavier_normal_(parameter, generator=generator)
+
+
+class ExpertLayer(nn.Module):
+    """relu(residual(x) + p_e expert_e(x)), e the expert the gate finds likeliest for a patient.
+
+    Parameters
+    ----------
+    width
+        H, width of a token.
+    experts
+        What a patient's tokens (B, L, H) may go through; only the chosen one is computed.
+    residual
+        Added to the expert, or None.
+    trained_gate
+        Multiply the expert by its probability p_e, which is how the gate learns. Without, as in
+        AdaMHF's public code, no gradient ever reaches it.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        experts: Sequence[nn.Module],
+        residual: nn.Module | None = None,
+        *,
+        trained_gate: bool = True,
+    ) -> None:
+        super().__init__()
+        self.experts = nn.ModuleList(experts)
+        self.residual = residual
+        self.gate = nn.Sequential(
+            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, len(experts))
+        )
+        self.trained_gate = trained_gate
+
+    def probability(self, token: Tensor) -> Tensor:
+        """Probability (B, E) of each expert, of tokens (B, L, H)."""
+        scores: Tensor = self.gate(token.mean(dim=1))
+        return scores.softmax(dim=1)
+
+    def forward(self, token: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B, L, H) of tokens (B, L, H), and E p_e (B,), the load a gate may be taxed on."""
+        best, chosen = self.probability(token).max(dim=1)
+        made = self.dispatched(token, chosen)
+        if self.trained_gate:
+            made = made * best[:, None, None]
+        if self.residual is not None:
+            made = self.residual(token) + made
+        return made.relu(), len(self.experts) * best
+
+    def dispatched(self, token: Tensor, chosen: Tensor) -> Tensor:
+        """Tokens (B, L, H) of tokens (B, L, H), each patient through the expert `chosen` (B,)."""
+        groups = [
+            (expert, (chosen == number).nonzero()[:, 0])
+            for number, expert in enumerate(self.experts)
+        ]
+        groups = [(expert, which) for expert, which in groups if len(which)]
+        if len(groups) == 1:
+            whole: Tensor = groups[0][0](token)
+            return whole
+        parts = [expert(token[which]) for expert, which in groups]
+        return in_order(parts, [(which, which) for _, which in groups])
+
+
+class DenseLayer(nn.Module):
+    """relu(x + MLP(x)): the layer without experts."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.dense = ResidualMLP(width, 0, trained=True)
+
+    def forward(self, token: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B, L, H) of tokens (B, L, H), and a load (B,) of zero."""
+        return (token + self.dense(token)).relu(), token.new_zeros(len(token))
+
+
+class ExpertStack(nn.Module):
+    """Expert layers one behind the other.
+
+    Parameters
+    ----------
+    width
+        H, width of a token.
+    expert
+        Makes an untrained expert.
+    layers
+        Number of layers; layer l = 0, 1, ... of a progressive stack has 2^l experts.
+    kind
+        'progressive' has a dense residual beside the experts of each layer; 'mixture' is one plain
+        layer with the experts of the last, and no residual; 'mlp' one dense layer, no experts.
+    trained_gate, trained_residual
+        Whether they learn.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        expert: Callable[[], nn.Module],
+        *,
+        layers: int = 3,
+        kind: MixKind = "progressive",
+        trained_gate: bool = True,
+        trained_residual: bool = False,
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList()
+        for layer in range(layers) if kind == "progressive" else [layers - 1]:
+            if kind == "mlp":
+                self.layers.append(DenseLayer(width))
+                continue
+            experts = [expert() for _ in range(2**layer)]
+            plain = kind == "mixture"
+            residual = None if plain else ResidualMLP(width, layer, trained=trained_residual)
+            self.layers.append(ExpertLayer(width, experts, residual, trained_gate=trained_gate))
+
+    def forward(self, token: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B, L, H) of tokens (B, L, H), and the load (B,) summed over the layers."""
+        load = token.new_zeros(len(token))
+        for layer in self.layers:
+            token, more = layer(token)
+            load = load + more
+        return token, load
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What an encoder makes of n patients.
+
+    Parameters
+    ----------
+    leading : Tensor (n, H)
+        Class tokens.
+    tokens : BagBatch
+        The other tokens of each patient, as many as fill a square.
+    load : Tensor (n,)
+        Load of the gates.
+    """
+
+    leading: Tensor
+    tokens: BagBatch
+    load: Tensor
+
+
+class ExpertEncoder(nn.Module):
+    """Class token and tokens through Nystrom layer, position, experts, and the same once more.
+
+    Positions and experts are one module each, used twice; the Nystrom layers are two.
+
+    Parameters
+    ----------
+    width
+        H, width of a token.
+    place, experts
+        Of tokens (B, 1 + s*s, H), class token first; None leaves the step out.
+    attention
+        Keywords of `NystromAttention`.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        place: nn.Module | None,
+        experts: ExpertStack | None,
+        **attention: Unpack[NystromOptions],
+    ) -> None:
+        super().__init__()
+        self.class_token = nn.Parameter(torch.randn(1, 1, width) * CLASS_STD)
+        self.first = NystromLayer(width, **attention)
+        self.second = NystromLayer(width, **attention)
+        self.place, self.experts = place, experts
+
+    def forward(self, bags: BagBatch) -> Encoded:
+        """Class tokens and tokens of ragged tokens (T, H); those that fill no square repeat."""
+        groups = square_groups(bags.length)
+        parts = [self.encode(bags.features[index]) for _, index in groups]
+        size = in_order([torch.full_like(which, i.shape[1]) for which, i in groups], groups)
+        tokens = torch.cat([token[:, 1:].flatten(0, 1) for token, _ in parts])
+        if len(groups) > 1:
+            owner = torch.cat([which.repeat_interleave(i.shape[1]) for which, i in groups])
+            tokens = tokens[owner.argsort(stable=True)]
+        return Encoded(
+            in_order([token[:, 0] for token, _ in parts], groups),
+            BagBatch(tokens, size, bags.rows),
+            in_order([load for _, load in parts], groups),
+        )
+
+    def encode(self, token: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B, 1 + s*s, H), class token first, and load (B,), of tokens (B, s*s, H)."""
+        token = with_token(self.class_token, token)
+        load = token.new_zeros(len(token))
+        for layer in (self.first, self.second):
+            token = layer(token)
+            if self.place is not None:
+                token = self.place(token)
+            if self.experts is not None:
+                token, more = self.experts(token)
+                load = load + more
+        return token, load
