@@ -106,7 +106,7 @@ class CMTANet(nn.Module):
         groups = square_groups(bags.length)
         parts = [self._exchanged(token[index], gene[which, 1:]) for which, index in groups]
         patch, patch_made, gene_read = (in_order(part, groups) for part in zip(*parts, strict=True))
-        return ClassTokens(patch, patch_made, gene[:, 0], self.decode_gene(gene_read)[:, 0])
+        return ClassTokens(patch, patch_made, gene[:, 0], self.decode_gene.classes(gene_read)[:, 0])
 
     def _exchanged(self, patch: Tensor, gene: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Patches (b, H) encoded, patches (b, H) made of genes, and what genes read (b, M, H).
@@ -114,7 +114,7 @@ class CMTANet(nn.Module):
         Of embedded patches (b, s*s, H) that fill a square, and encoded genes (b, M, H).
         """
         encoded = self.encode_patch(patch)  # (b, 1 + s*s, H)
-        made = self.decode_patch(self.patch_reads(encoded[:, 1:], gene))
+        made = self.decode_patch.classes(self.patch_reads(encoded[:, 1:], gene))
         return encoded[:, 0], made[:, 0], self.gene_reads(gene, encoded[:, 1:])
 
 

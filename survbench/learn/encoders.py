@@ -44,32 +44,9 @@ class Reader(nn.Module):
         """Latents (n, D) of tokens (n, L, D)."""
         mask = None if tokens.mask is None else functional.pad(tokens.mask, (1, 0), value=True)
         token = with_token(self.token, tokens.value)
-        if isinstance(self.layer, NystromLayer):
-            read = first_token(self.layer, token, mask)
-        else:
-            read = self.layer(token, mask, lead=1)[:, 0]
+        read = self.layer(token, mask, lead=1)[:, 0]
         latent: Tensor = self.norm(read)
         return latent
-
-
-def first_token(layer: NystromLayer, token: Tensor, mask: Tensor | None) -> Tensor:
-    """First token (n, D) that `layer` makes of tokens (n, L, D).
-
-    Where its attention is exact the others are not computed; landmarks need them.
-    """
-    attention, length = layer.attention, token.shape[1]
-    fits = attention.attention == "auto" and length <= attention.landmarks
-    if not (fits or attention.attention == "exact"):
-        whole: Tensor = layer(token, mask)
-        return whole[:, 0]
-    q, k, v = attention.project(layer.norm(token), mask)  # (n, A, L, E) each
-    visible = None if mask is None else mask[:, None, None, :]
-    mixed = functional.scaled_dot_product_attention(q[:, :, :1], k, v, attn_mask=visible, scale=1.0)
-    if attention.residual is not None:
-        reach = attention.residual.kernel_size[0] // 2 + 1  # rows that touch the first
-        mixed = mixed + attention.residual(v[:, :, :reach])[:, :, :1]
-    update: Tensor = attention.drop(attention.out(mixed.flatten(1)))
-    return token[:, 0] + update
 
 
 class BagEncoder(nn.Module):

@@ -149,22 +149,43 @@ class NystromAttention(nn.Module):
             bias=False,
         )
 
-    def forward(self, token: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Attended tokens (B, L, H) of tokens (B, L, H); `mask` (B, L) is True at real tokens."""
+    def forward(
+        self, token: Tensor, mask: Tensor | None = None, *, lead: int | None = None
+    ) -> Tensor:
+        """Attended tokens (B, L, H) of tokens (B, L, H); `mask` (B, L) is True at real tokens.
+
+        With `lead`, only the first `lead` of them, (B, lead, H): where attention is exact, nothing
+        else is computed; landmarks need all.
+        """
         length = token.shape[1]
-        exact = self.attention == "exact" or (self.attention == "auto" and length <= self.landmarks)
-        if exact:
-            q, k, v = self.project(token, mask)
-            visible = None if mask is None else mask[:, None, None, :]
-            mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=visible, scale=1.0)
-        else:
-            token, mask = self.pad(token, mask)
-            q, k, v = self.project(token, mask)
-            mixed = self.chain(self.kernels(q, k, mask), v)
+        if self.exact(length):
+            mixed = self._attend(token, mask, lead)
+            return self._out(mixed)
+        token, mask = self.pad(token, mask)
+        q, k, v = self.project(token, mask)
+        mixed = self.chain(self.kernels(q, k, mask), v)
         if self.residual is not None:
             mixed = mixed + self.residual(v)
-        merged = mixed.transpose(1, 2).flatten(2)[:, -length:]  # (B, L, A E)
-        attended: Tensor = self.drop(self.out(merged))
+        return self._out(mixed[:, :, -length:])[:, :lead]
+
+    def exact(self, length: int) -> bool:
+        """Whether sequences of `length` tokens get plain softmax attention."""
+        fits = self.attention == "auto" and length <= self.landmarks
+        return fits or self.attention == "exact"
+
+    def _attend(self, token: Tensor, mask: Tensor | None, lead: int | None) -> Tensor:
+        """Values (B, A, lead or L, E) by plain softmax attention, and the value convolution."""
+        q, k, v = self.project(token, mask, lead)
+        visible = None if mask is None else mask[:, None, None, :]
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=visible, scale=1.0)
+        if self.residual is not None:
+            reach = None if lead is None else self.residual.kernel_size[0] // 2 + lead
+            mixed = mixed + self.residual(v[:, :, :reach])[:, :, :lead]
+        return mixed
+
+    def _out(self, mixed: Tensor) -> Tensor:
+        """Tokens (B, L, H) of mixed values (B, A, L, E)."""
+        attended: Tensor = self.drop(self.out(mixed.transpose(1, 2).flatten(2)))
         return attended
 
     def pad(self, token: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -176,14 +197,29 @@ class NystromAttention(nn.Module):
             mask = functional.pad(mask, (short, 0), value=False)
         return functional.pad(token, (0, 0, short, 0)), mask
 
-    def project(self, token: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries (scaled by E^-1/2), keys and values, each (B, A, L, E), zero where masked."""
-        qkv = self.qkv(token)  # (B, L, 3 A E)
+    def project(
+        self, token: Tensor, mask: Tensor | None, lead: int | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (scaled by E^-1/2), keys and values, each (B, A, L, E), zero where masked.
+
+        With `lead`, queries of the first `lead` tokens alone, (B, A, lead, E).
+        """
+        weight, inner = self.qkv.weight, self.heads * self.head_width
+        if lead is None:
+            q, k, v = self.qkv(token).chunk(3, dim=-1)  # (B, L, A E) each
+        else:
+            q = functional.linear(token[:, :lead], weight[:inner])
+            k, v = functional.linear(token, weight[inner:]).chunk(2, dim=-1)
         if mask is not None:
-            qkv = qkv * mask[..., None]
-        qkv = qkv.reshape(*token.shape[:2], 3, self.heads, self.head_width)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+            real = mask[..., None]
+            q, k, v = q * real[:, :lead], k * real, v * real
+        q, k, v = (self._by_head(each) for each in (q, k, v))
         return q * self.head_width**-0.5, k, v
+
+    def _by_head(self, value: Tensor) -> Tensor:
+        """Values (B, A, L, E) of values (B, L, A E)."""
+        split: Tensor = value.unflatten(-1, (self.heads, self.head_width))
+        return split.transpose(1, 2)
 
     def kernels(self, q: Tensor, k: Tensor, mask: Tensor | None = None) -> LandmarkAttention:
         """The three softmax kernels of queries and keys (B, A, L, E), L a multiple of M."""

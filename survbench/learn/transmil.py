@@ -77,10 +77,15 @@ class NystromLayer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.attention = NystromAttention(width, **attention)
 
-    def forward(self, token: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Tokens (B, L, H) of tokens (B, L, H); `mask` (B, L) is True at real tokens."""
-        layer: Tensor = token + self.attention(self.norm(token), mask)
-        return layer
+    def forward(
+        self, token: Tensor, mask: Tensor | None = None, *, lead: int | None = None
+    ) -> Tensor:
+        """Tokens (B, L, H) of tokens (B, L, H); `mask` (B, L) is True at real tokens.
+
+        With `lead`, only the first `lead` of them, (B, lead, H).
+        """
+        update: Tensor = self.attention(self.norm(token), mask, lead=lead)
+        return token[:, :lead] + update
 
 
 class PPEG(nn.Module):
@@ -154,9 +159,17 @@ class TransMILEncoder(nn.Module):
 
     def forward(self, token: Tensor) -> Tensor:
         """Tokens (B, leading + s*s, H), class tokens first, of tokens (B, s*s, H) of a square."""
+        encoded: Tensor = self.norm(self.second(self._placed(token)))
+        return encoded
+
+    def classes(self, token: Tensor) -> Tensor:
+        """The class tokens (B, leading, H) alone, at less cost; dropout is drawn for them only."""
+        lead = self.class_token.shape[1]
+        encoded: Tensor = self.norm(self.second(self._placed(token), lead=lead))
+        return encoded
+
+    def _placed(self, token: Tensor) -> Tensor:
+        """What the second layer reads."""
         leading = self.class_token.expand(token.shape[0], -1, -1)
         token = self.first(torch.cat([leading, token], dim=1))
-        if self.ppeg is not None:
-            token = self.ppeg(token, leading.shape[1])
-        encoded: Tensor = self.norm(self.second(token))
-        return encoded
+        return token if self.ppeg is None else self.ppeg(token, leading.shape[1])

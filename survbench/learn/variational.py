@@ -146,7 +146,7 @@ class BagPosterior(nn.Module):
     def forward(self, bags: BagBatch) -> Gaussian:
         """Posteriors (B, H) of B bags."""
         token, groups = self.project(bags.features), square_groups(bags.length)
-        query = [self.encoder(token[index])[:, :2] for _, index in groups]  # each (b, 2, inner)
+        query = [self.encoder.classes(token[index]) for _, index in groups]  # each (b, 2, inner)
         mean, logvar = self.out(in_order(query, groups)).unbind(dim=1)
         return Gaussian(mean, logvar)
 

@@ -3,9 +3,8 @@ import torch
 from torch import Tensor
 
 from survbench.learn.attention import EncoderLayer
-from survbench.learn.encoders import BagEncoder, GeneEncoder, Reader, Tokens, first_token
-from survbench.learn.nystrom import AttentionKind, NystromOptions
-from survbench.learn.transmil import NystromLayer
+from survbench.learn.encoders import BagEncoder, GeneEncoder, Reader, Tokens
+from survbench.learn.nystrom import NystromOptions
 from tests.parity.fixture import batch
 
 OPTIONS = NystromOptions(heads=2, landmarks=26, attention="auto")
@@ -31,16 +30,6 @@ def test_bags_together_equal_bags_one_by_one(lengths: tuple[int, ...]) -> None:
         torch.testing.assert_close(tokens.value[row, : len(bag)], alone.value[0], atol=1e-5, rtol=0)
         torch.testing.assert_close(latents[row], read(alone)[0], atol=1e-5, rtol=1e-5)
         assert float(tokens.value[row, len(bag) :].abs().sum()) == 0.0
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("length", [5, 25, 40])
-@pytest.mark.parametrize("attention", ["auto", "exact", "nystrom"])
-def test_first_token_is_that_of_the_whole_layer(length: int, attention: AttentionKind) -> None:
-    torch.manual_seed(0)
-    layer = NystromLayer(16, heads=2, landmarks=26, attention=attention).eval()
-    token = torch.randn(3, length, 16)
-    torch.testing.assert_close(first_token(layer, token, None), layer(token)[:, 0])
 
 
 @torch.no_grad()

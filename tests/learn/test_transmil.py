@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from survbench.learn.nystrom import AttentionKind
 from survbench.learn.transmil import (
     PPEG,
     NystromLayer,
@@ -113,3 +114,26 @@ def test_sizes_are_the_references() -> None:
     assert count(NystromLayer(256)) == 263_176
     assert count(PPEG(256)) == 22_016
     assert count(TransMILEncoder(256)) == 549_136
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("lead", [1, 2])
+@pytest.mark.parametrize("length", [5, 25, 40])
+@pytest.mark.parametrize("attention", ["auto", "exact", "nystrom"])
+def test_leading_tokens_are_those_of_the_whole_layer(
+    lead: int, length: int, attention: AttentionKind
+) -> None:
+    torch.manual_seed(0)
+    layer = NystromLayer(16, heads=2, landmarks=26, attention=attention).eval()
+    token, mask = torch.randn(3, length, 16), torch.arange(length).expand(3, -1) < length - 1
+    torch.testing.assert_close(layer(token, lead=lead), layer(token)[:, :lead])
+    torch.testing.assert_close(layer(token, mask, lead=lead), layer(token, mask)[:, :lead])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kernels", [(7, 5, 3), ()])
+def test_class_tokens_are_those_of_the_whole_encoder(kernels: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    encoder = TransMILEncoder(16, leading=2, ppeg_kernels=kernels, heads=2, attention="auto").eval()
+    token = torch.randn(3, 4, 16)
+    torch.testing.assert_close(encoder.classes(token), encoder(token)[:, :2])
