@@ -101,14 +101,10 @@ class AdaMHFConfig(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                msg = f"{name} {getattr(self, name)!r} is not known; use {' or '.join(allowed)}"
-                raise InputError(msg)
-        for name in ("expert_layers", "patches", "most_tokens", "rank", "fixed_k"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                msg = f"{name} is {getattr(self, name)}; it must be at least 1"
-                raise InputError(msg)
+        self.one_of(CHOICES)
+        self.at_least(
+            dict.fromkeys(("expert_layers", "patches", "most_tokens", "rank", "fixed_k"), 1)
+        )
         if self.fixed_alpha is not None and not 0 <= self.fixed_alpha <= 1:
             msg = f"fixed_alpha is {self.fixed_alpha}; it must be between 0 and 1"
             raise InputError(msg)

@@ -25,7 +25,6 @@ import torch
 from torch import Tensor, nn
 
 from survbench.cohort import Bags, Cohort
-from survbench.errors import InputError
 from survbench.learn import BagBatch, Batch, NeuralMethod, Recipe, Stage, Widths
 from survbench.learn.clusters import Assignment, Centres, cluster_means
 from survbench.learn.penalty import with_l1
@@ -50,13 +49,8 @@ class DeepAttnMISLConfig(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.form not in FORMS:
-            msg = f"form {self.form!r} is not known; use {' or '.join(FORMS)}"
-            raise InputError(msg)
-        for name in ("clusters", "patches"):
-            if getattr(self, name) < 1:
-                msg = f"{name} is {getattr(self, name)}; it must be at least 1"
-                raise InputError(msg)
+        self.one_of({"form": FORMS})
+        self.at_least({"clusters": 1, "patches": 1})
 
 
 @dataclass

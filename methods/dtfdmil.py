@@ -26,7 +26,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from survbench.errors import InputError
 from survbench.learn import (
     BagBatch,
     Batch,
@@ -66,14 +65,8 @@ class DTFDConfig(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                msg = f"{name} {getattr(self, name)!r} is not known; use {' or '.join(allowed)}"
-                raise InputError(msg)
-        for name, least in {"groups": 1, "instances": self.groups, "partitions": 1}.items():
-            if getattr(self, name) < least:
-                msg = f"{name} is {getattr(self, name)}; it must be at least {least}"
-                raise InputError(msg)
+        self.one_of(CHOICES)
+        self.at_least({"groups": 1, "instances": self.groups, "partitions": 1})
 
 
 class Residual(nn.Module):

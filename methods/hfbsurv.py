@@ -26,7 +26,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from survbench.errors import InputError
 from survbench.learn import Batch, NeuralMethod, Recipe, Stage, Widths
 from survbench.learn.bilinear import FactorisedProduct
 from survbench.learn.penalty import with_l1
@@ -59,9 +58,7 @@ class HFBSurvConfig(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.absent not in ("fill", "drop"):
-            msg = f"absent {self.absent!r} is not known; use fill or drop"
-            raise InputError(msg)
+        self.one_of({"absent": ("fill", "drop")})
 
 
 def tanh_blocks(width: int, hidden: Sequence[int], dropout: float = 0.0) -> nn.Sequential:

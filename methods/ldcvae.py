@@ -32,7 +32,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from survbench.cohort import Cohort
-from survbench.errors import InputError
 from survbench.learn import Batch, Inference, NeuralMethod, Recipe, Widths, nll_surv
 from survbench.learn.gene_guided import GeneGuided
 from survbench.learn.hide import present_in
@@ -79,12 +78,8 @@ class LDCVAEConfig(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.decoder not in ("specific", "shared"):
-            msg = f"decoder {self.decoder!r} is not known; use specific or shared"
-            raise InputError(msg)
-        if self.draws < 1:
-            msg = f"draws is {self.draws}; it must be at least 1"
-            raise InputError(msg)
+        self.one_of({"decoder": ("specific", "shared")})
+        self.at_least({"draws": 1})
 
 
 @dataclass

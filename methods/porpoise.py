@@ -22,7 +22,6 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from survbench.errors import InputError
 from survbench.learn import BagBatch, Batch, NeuralMethod, Recipe, Stage, Widths
 from survbench.learn.fusion import FusionKind, fusion_of
 from survbench.learn.penalty import with_l1
@@ -57,10 +56,7 @@ class PORPOISEConfig(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                msg = f"{name} {getattr(self, name)!r} is not known; use {' or '.join(allowed)}"
-                raise InputError(msg)
+        self.one_of(CHOICES)
 
 
 class PatchPooling(nn.Module):

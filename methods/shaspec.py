@@ -29,7 +29,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from survbench.cohort import Cohort
-from survbench.errors import InputError
 from survbench.learn import Batch, Inference, NeuralMethod, Recipe, Stage, Widths, nll_surv
 from survbench.learn.stems import Stems
 from survbench.method import ALL
@@ -56,10 +55,7 @@ class ShaSpecConfig(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                msg = f"{name} {getattr(self, name)!r} is not known; use {' or '.join(allowed)}"
-                raise InputError(msg)
+        self.one_of(CHOICES)
 
 
 @dataclass

@@ -74,10 +74,7 @@ class SMILConfig(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                msg = f"{name} {getattr(self, name)!r} is not known; use {' or '.join(allowed)}"
-                raise InputError(msg)
+        self.one_of(CHOICES)
 
 
 @dataclass

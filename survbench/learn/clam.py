@@ -12,7 +12,6 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from survbench.errors import InputError
 from survbench.learn.batch import BagBatch, Batch, Widths
 from survbench.learn.instances import instance_loss
 from survbench.learn.losses import nll_surv
@@ -42,13 +41,8 @@ class ClusteringConfig(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                msg = f"{name} {getattr(self, name)!r} is not known; use {' or '.join(allowed)}"
-                raise InputError(msg)
-        if self.k_sample < 1:
-            msg = f"k_sample is {self.k_sample}; it must be at least 1"
-            raise InputError(msg)
+        self.one_of(CHOICES)
+        self.at_least({"k_sample": 1})
 
 
 @dataclass

@@ -7,7 +7,7 @@ the gradient is that of their mean loss, however they are cut into chunks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -47,14 +47,22 @@ class Recipe:
     intervals: int = 4  # hazards K
 
     def __post_init__(self) -> None:
-        choices = {"optimiser": tuple(OPTIMISERS), "schedule": SCHEDULES, "sampler": SAMPLERS}
+        self.one_of({"optimiser": tuple(OPTIMISERS), "schedule": SCHEDULES, "sampler": SAMPLERS})
+        self.at_least({"epochs": 0, "batch": 1, "intervals": 2})
+
+    def one_of(self, choices: Mapping[str, Sequence[str]]) -> None:
+        """Refuse a field whose value is none of its choices (InputError)."""
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 msg = f"{name} {getattr(self, name)!r} is not known; use {' or '.join(allowed)}"
                 raise InputError(msg)
-        for name, least in {"epochs": 0, "batch": 1, "intervals": 2}.items():
-            if getattr(self, name) < least:
-                msg = f"{name} is {getattr(self, name)}; it must be at least {least}"
+
+    def at_least(self, bounds: Mapping[str, int]) -> None:
+        """Refuse a field whose value is below its bound (InputError); None is no value."""
+        for name, least in bounds.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                msg = f"{name} is {value}; it must be at least {least}"
                 raise InputError(msg)
 
 
