@@ -46,12 +46,12 @@ from survbench.learn.experts import (
     NormKind,
     ResidualMLP,
 )
+from survbench.learn.hide import present_in
 from survbench.learn.low_rank import LowRankFusion, OuterFusion
 from survbench.learn.nystrom import AttentionKind
 from survbench.learn.snn import GroupSNN, mlp_blocks, snn_blocks, xavier_normal_
 from survbench.learn.token_select import TokenSelector, drawn
 from survbench.learn.transmil import in_order
-from survbench.method import Progress, silent
 
 ROLES = ("P", "G")
 CHOICES = {
@@ -264,10 +264,7 @@ class AdaMHFNet(nn.Module):
 
 def _alike(batch: Batch) -> list[tuple[Tensor, Tensor]]:
     """Positions of the patients who have the same modalities, each twice, as `in_order` reads."""
-    device = batch.modalities[ROLES[0]].rows.device
-    has = torch.zeros(len(batch), dtype=torch.long, device=device)
-    for bit, role in enumerate(ROLES):
-        has[batch.modalities[role].rows] += 2**bit
+    has = sum(2**bit * one for bit, one in enumerate(present_in(batch, ROLES).long().unbind(1)))
     rows = [(has == kind).nonzero()[:, 0] for kind in has.unique()]
     return [(which, which) for which in rows]
 
@@ -298,15 +295,8 @@ class AdaMHF(NeuralMethod):
     }
     net: AdaMHFNet
 
-    def __init__(
-        self,
-        config: AdaMHFConfig | None = None,
-        *,
-        seed: int = 0,
-        device: str = "cpu",
-        report: Callable[[Progress], None] = silent,
-    ) -> None:
-        super().__init__(config, seed=seed, device=device, report=report)
+    def declare(self) -> None:
+        """With `skip`, nothing is filled and anything may be absent."""
         if self.config.absent == "skip":
             self.fill = None
             self.tolerates = self.trains_without = self.uses

@@ -11,7 +11,7 @@ Departs: no official code. Patches are averaged; genes are the union of the grou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from survbench.cohort import Cohort
 from survbench.learn.ridge_cox import RidgeCox, block_of, fit_components
-from survbench.method import ALL, Method, Prediction, Progress, silent
+from survbench.method import ALL, Method, Prediction
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,8 @@ class Cox(Method):
     fill = "mean"
     Config = CoxConfig
 
-    def __init__(
-        self,
-        config: CoxConfig | None = None,
-        *,
-        seed: int = 0,
-        device: str = "cpu",
-        report: Callable[[Progress], None] = silent,
-    ) -> None:
-        super().__init__(config, seed=seed, device=device, report=report)
+    def declare(self) -> None:
+        """What `use` names."""
         use = self.config.use
         names = [name.strip() for name in use.split(",")] if "," in use else list(use)
         self.uses = frozenset(names) or ALL

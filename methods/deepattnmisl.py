@@ -29,6 +29,7 @@ from survbench.learn import BagBatch, Batch, NeuralMethod, Recipe, Stage, Widths
 from survbench.learn.clusters import Assignment, Centres, cluster_means
 from survbench.learn.penalty import with_l1
 from survbench.learn.pooling import AttentionScore
+from survbench.learn.snn import dense_block
 
 FORMS = ("mcat", "original", "deepsets")
 
@@ -85,12 +86,12 @@ class DeepAttnMISLNet(nn.Module):
             self.attend = AttentionScore(hidden, config.attention, gated=False, dropout=0.0)
         else:
             self.phenotype = nn.ModuleList(
-                nn.Sequential(*_dense(width, hidden, drop), *_dense(hidden, hidden, drop))
+                nn.Sequential(*dense_block(width, hidden, drop), *dense_block(hidden, hidden, drop))
                 for _ in range(config.clusters)
             )
-            self.embed = nn.Sequential(*_dense(hidden, hidden, drop))
+            self.embed = dense_block(hidden, hidden, drop)
             self.attend = AttentionScore(hidden, config.attention, dropout=drop)
-        self.rho = nn.Sequential(*_dense(hidden, config.rho, drop))
+        self.rho = dense_block(hidden, config.rho, drop)
         self.head = nn.Linear(config.rho, widths.intervals)
 
     def forward(self, batch: Batch) -> Tensor:
@@ -136,10 +137,6 @@ class DeepSetsNet(nn.Module):
         bags = batch.bags("P")
         logits: Tensor = self.head(self.rho(bags.sum(self.embed(bags.features))))
         return logits
-
-
-def _dense(inputs: int, outputs: int, dropout: float) -> tuple[nn.Module, ...]:
-    return nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout)
 
 
 class DeepAttnMISL(NeuralMethod):

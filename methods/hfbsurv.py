@@ -30,7 +30,7 @@ from survbench.learn import Batch, NeuralMethod, Recipe, Stage, Widths
 from survbench.learn.bilinear import FactorisedProduct
 from survbench.learn.penalty import with_l1
 from survbench.learn.vectors import VectorStems
-from survbench.method import ALL, Progress, silent
+from survbench.method import ALL
 
 THIRD = 2
 
@@ -192,15 +192,8 @@ class HFBSurv(NeuralMethod):
         "paper": {"epochs": 100, "batch": 100_000},  # all patients at once
     }
 
-    def __init__(
-        self,
-        config: HFBSurvConfig | None = None,
-        *,
-        seed: int = 0,
-        device: str = "cpu",
-        report: Callable[[Progress], None] = silent,
-    ) -> None:
-        super().__init__(config, seed=seed, device=device, report=report)
+    def declare(self) -> None:
+        """With `drop`, nothing is filled and anything may be absent."""
         if self.config.absent == "drop":
             self.tolerates, self.trains_without, self.fill = ALL, ALL, None
 

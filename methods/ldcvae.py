@@ -267,11 +267,12 @@ class LDCVAE(NeuralMethod):
 
     def latents(self, cohort: Cohort) -> dict[str, NDArray[np.float64]]:
         """Real gene tokens (N, g H) of patients, one behind the other; NaN where absent."""
-        token = np.full((len(cohort), len(self.net.centre)), np.nan)
-        for rows, batch in self.batches(cohort):
+
+        def made(batch: Batch) -> tuple[Tensor, Tensor]:
             real, present = self.net.gene_tokens(batch)
-            token[rows] = real.flatten(1).masked_fill(~present[:, None], torch.nan).cpu().numpy()
-        return {"G": token}
+            return real.flatten(1)[:, None], present[:, None]
+
+        return {"G": self.gathered(cohort, made)[:, 0]}
 
     def latent_centre(self) -> dict[str, NDArray[np.float64]]:
         """Training mean (g H,) of those tokens."""

@@ -40,6 +40,7 @@ from survbench.learn import Batch, Inference, NeuralMethod, Recipe, Stage, Width
 from survbench.learn.attention import EncoderLayer
 from survbench.learn.bank import Bank, Nodes
 from survbench.learn.graph import Edges, Neighbours, Similarity, kept, nearest
+from survbench.learn.snn import mlp_head
 from survbench.learn.stems import BagStem, GeneStem, Stems
 from survbench.method import ALL
 
@@ -154,12 +155,7 @@ class M3CareNet(nn.Module):
         self.kind = nn.Parameter(torch.randn(count, width))  # of modality, as an embedding
         self.first = Encoder(config, config.heads)
         self.second = Encoder(config, heads=1)
-        self.head = nn.Sequential(
-            nn.Linear(count * width, 2 * width),
-            nn.ReLU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(2 * width, widths.intervals),
-        )
+        self.head = mlp_head(count * width, 2 * width, widths.intervals, dropout=config.dropout)
 
     def forward(self, batch: Batch) -> Tensor:
         """Hazard logits (B, K), by all of the bank."""
@@ -324,10 +320,7 @@ class M3Care(NeuralMethod):
 
     def latents(self, cohort: Cohort) -> dict[str, NDArray[np.float64]]:
         """Vectors (N, H) of each modality; NaN where absent."""
-        found = np.full((len(cohort), len(self.net.names), self.config.width), np.nan)
-        for rows, batch in self.batches(cohort):
-            vector, present = self.net.stems(batch)
-            found[rows] = vector.masked_fill(~present[..., None], torch.nan).cpu().numpy()
+        found = self.gathered(cohort, self.net.stems)
         return {name: found[:, column] for column, name in enumerate(self.net.names)}
 
     def latent_centre(self) -> dict[str, NDArray[np.float64]]:

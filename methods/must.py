@@ -48,6 +48,7 @@ from survbench.errors import InputError
 from survbench.learn import Batch, Inference, NeuralMethod, Recipe, Stage, Trained, Widths, nll_surv
 from survbench.learn.diffusion import DiffusionOptions, LatentDiffusion, train_denoiser
 from survbench.learn.latents import LatentEncoder, LatentOptions, Latents
+from survbench.learn.snn import mlp_head
 from survbench.learn.subspace import inside, outside, own_shared
 from survbench.method import ALL, Progress
 
@@ -82,16 +83,9 @@ class MUSTConfig(DiffusionOptions, LatentOptions, Recipe):
         self.one_of(CHOICES)
 
 
-class Head(nn.Sequential):
+def head(inputs: int, config: MUSTConfig, intervals: int) -> nn.Sequential:
     """Vectors (B, inputs) to hazard logits (B, K)."""
-
-    def __init__(self, inputs: int, config: MUSTConfig, intervals: int) -> None:
-        super().__init__(
-            nn.Linear(inputs, config.width),
-            nn.ReLU(),
-            nn.Dropout(config.head_dropout),
-            nn.Linear(config.width, intervals),
-        )
+    return mlp_head(inputs, config.width, intervals, dropout=config.head_dropout)
 
 
 class WarmHead(nn.Module):
@@ -100,7 +94,7 @@ class WarmHead(nn.Module):
     def __init__(self, config: MUSTConfig, intervals: int) -> None:
         super().__init__()
         self.noise = config.warm_noise
-        self.head = Head(2 * config.width, config, intervals)
+        self.head = head(2 * config.width, config, intervals)
 
     def forward(self, whole: Tensor) -> Tensor:
         """Logits (n, K) of whole latents (n, D)."""
@@ -117,7 +111,7 @@ class MUSTNet(nn.Module):
         self.config = config
         self.encoder = LatentEncoder(config, widths)
         self.names = self.encoder.names
-        self.head = Head((len(self.names) + 1) * config.width, config, widths.intervals)
+        self.head = head((len(self.names) + 1) * config.width, config, widths.intervals)
         constants = int(config.condition_token)
         generated = self.names if config.recovery == "diffusion" else ()
         self.diffusion = nn.ModuleDict({n: LatentDiffusion(config, constants) for n in generated})
@@ -321,11 +315,12 @@ class MUST(NeuralMethod):
 
     def latents(self, cohort: Cohort) -> dict[str, NDArray[np.float64]]:
         """Specific latents (N, D) of each modality that can be generated; NaN where absent."""
-        specific = np.full((len(cohort), len(self.net.names), self.config.width), np.nan)
-        for rows, batch in self.batches(cohort):
+
+        def made(batch: Batch) -> tuple[Tensor, Tensor]:
             found = self.net.encoder(batch)
-            gone = ~found.present[..., None]
-            specific[rows] = found.specific.masked_fill(gone, torch.nan).cpu().numpy()
+            return found.specific, found.present
+
+        specific = self.gathered(cohort, made)
         return {name: specific[:, column] for column, name in enumerate(self.net.diffusion)}
 
     def latent_centre(self) -> dict[str, NDArray[np.float64]]:

@@ -15,7 +15,7 @@ Departs: gates, skip and input dropout are on as in the code's classes and the p
     carries into the next epoch. Its low-rank fusion, which cannot run, is left out.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -26,8 +26,7 @@ from survbench.learn import BagBatch, Batch, NeuralMethod, Recipe, Stage, Widths
 from survbench.learn.fusion import FusionKind, fusion_of
 from survbench.learn.penalty import with_l1
 from survbench.learn.pooling import AttentionScore
-from survbench.learn.snn import gene_columns, mlp_blocks, snn_blocks, xavier_normal_
-from survbench.method import Progress, silent
+from survbench.learn.snn import dense_block, gene_columns, mlp_blocks, snn_blocks, xavier_normal_
 
 CHOICES = {"use": ("PG", "P"), "gene_net": ("snn", "mlp"), "l1_on": ("pathomic", "omic")}
 
@@ -105,9 +104,7 @@ class PORPOISENet(nn.Module):
         self.columns: Tensor
         self.register_buffer("columns", columns, persistent=False)
         self.pool = PatchPooling(config, widths.patch["P"], config.input_dropout)
-        self.rho = nn.Sequential(
-            nn.Linear(config.hidden, width), nn.ReLU(), nn.Dropout(config.dropout)
-        )
+        self.rho = dense_block(config.hidden, width, config.dropout)
         blocks = snn_blocks if config.gene_net == "snn" else mlp_blocks
         self.genes = blocks(len(columns), (width, width), dropout=config.dropout)
         self.fuse = fusion_of(
@@ -158,15 +155,8 @@ class PORPOISE(NeuralMethod):
         },  # what these commands run, since they pass none of the flags
     }
 
-    def __init__(
-        self,
-        config: PORPOISEConfig | None = None,
-        *,
-        seed: int = 0,
-        device: str = "cpu",
-        report: Callable[[Progress], None] = silent,
-    ) -> None:
-        super().__init__(config, seed=seed, device=device, report=report)
+    def declare(self) -> None:
+        """Patches alone, with nothing to fill, where it is AMIL."""
         if self.config.use == "P":
             self.uses, self.fill = frozenset({"P"}), None
 

@@ -30,6 +30,7 @@ from torch.nn import functional
 
 from survbench.cohort import Cohort
 from survbench.learn import Batch, Inference, NeuralMethod, Recipe, Stage, Widths, nll_surv
+from survbench.learn.snn import mlp_head
 from survbench.learn.stems import Stems
 from survbench.method import ALL
 
@@ -95,15 +96,17 @@ class ShaSpecNet(nn.Module):
         width, self.names = config.width, widths.order
         self.rule = config.absent
         self.stems = Stems(widths, width, config.dropout)
-        self.shared = mlp(width, width, width, config.dropout)
+        self.shared = mlp_head(width, width, width, dropout=config.dropout)
         self.specific = nn.ModuleDict(
-            {name: mlp(width, width, width, config.dropout) for name in self.names}
+            {name: mlp_head(width, width, width, dropout=config.dropout) for name in self.names}
         )
         self.compose = Composition(
             width, standardise=config.standardise_weight, normalise=config.normalise
         )
         self.domain = nn.Linear(width, len(self.names))
-        self.head = mlp(len(self.names) * width, width, widths.intervals, config.dropout)
+        self.head = mlp_head(
+            len(self.names) * width, width, widths.intervals, dropout=config.dropout
+        )
         self.centre: Tensor
         self.register_buffer("centre", torch.zeros(len(self.names), width))  # of fused features
 
@@ -190,24 +193,18 @@ class ShaSpec(NeuralMethod):
 
     def latents(self, cohort: Cohort) -> dict[str, NDArray[np.float64]]:
         """Fused features (N, H) of each modality; NaN where absent."""
-        fused = np.full((len(cohort), *self.net.centre.shape), np.nan)
-        for rows, batch in self.batches(cohort):
+
+        def made(batch: Batch) -> tuple[Tensor, Tensor]:
             found = self.net.features(*self.net.stems(batch))
-            gone = ~found.present[..., None]
-            fused[rows] = found.fused.masked_fill(gone, torch.nan).cpu().numpy()
+            return found.fused, found.present
+
+        fused = self.gathered(cohort, made)
         return {name: fused[:, column] for column, name in enumerate(self.net.names)}
 
     def latent_centre(self) -> dict[str, NDArray[np.float64]]:
         """Training mean (H,) of those features."""
         centre = self.net.centre.double().cpu().numpy()
         return dict(zip(self.net.names, centre, strict=True))
-
-
-def mlp(inputs: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
-    """Linear, ReLU, Dropout, Linear."""
-    return nn.Sequential(
-        nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, outputs)
-    )
 
 
 def standardised(weight: Tensor) -> Tensor:

@@ -310,12 +310,7 @@ class SMIL(NeuralMethod):
 
     def latents(self, cohort: Cohort) -> dict[str, NDArray[np.float64]]:
         """Features (N, H) of each modality; NaN where absent."""
-        found = np.full((len(cohort), len(self.net.names), self.config.width), np.nan)
-        for rows, batch in self.batches(cohort):
-            features, present = self.net.encode(batch)
-            gone = ~present[..., None]
-            stacked = torch.stack(list(features), dim=1)
-            found[rows] = stacked.masked_fill(gone, torch.nan).cpu().numpy()
+        found = self.gathered(cohort, self.net.stems)
         return {name: found[:, column] for column, name in enumerate(self.net.names)}
 
     def latent_centre(self) -> dict[str, NDArray[np.float64]]:

@@ -138,6 +138,7 @@ class Method(ABC):
         self._columns: dict[str, str] = {}
         self._transforms = Transforms()
         self._fill: Fill | None = None
+        self.declare()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -149,6 +150,9 @@ class Method(ABC):
     @abstractmethod
     def fit_cases(self, cohort: Cohort) -> None:
         """Learn from training patients; a modality not in `trains_without` is never absent."""
+
+    def declare(self) -> None:  # noqa: B027  (most configs change nothing)
+        """Set `uses`, `tolerates`, `trains_without` or `fill` where the config changes them."""
 
     @abstractmethod
     def predict_cases(self, cohort: Cohort) -> Prediction:

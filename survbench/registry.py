@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.resources import files
@@ -56,24 +57,22 @@ class Entry:
     @property
     def summary(self) -> str:
         """First line of the module's docstring, read without importing it."""
-        try:
-            docstring = self._docstring()
-        except (OSError, SyntaxError, ValueError) as error:
-            return f"(cannot be read: {type(error).__name__})"
-        return docstring.splitlines()[0] if docstring else f"({self.source})"
+        return self._docstring.splitlines()[0] if self._docstring else f"({self.source})"
 
     @property
     def paper(self) -> str:
         """What the docstring's `Source:` says up to the first year; empty where there is none."""
-        try:
-            found = _SOURCE.search(self._docstring())
-        except (OSError, SyntaxError, ValueError):
-            return ""
+        found = _SOURCE.search(self._docstring)
         text = " ".join(found[1].split()) if found else ""
         return text + ")" * (text.count("(") - text.count(")"))
 
+    @cached_property
     def _docstring(self) -> str:
-        tree = ast.parse(self.file.read_bytes()) if self.file else ast.Module([], [])
+        """The module's docstring; of a file that cannot be read, that and why."""
+        try:
+            tree = ast.parse(self.file.read_bytes()) if self.file else ast.Module([], [])
+        except (OSError, SyntaxError, ValueError) as error:
+            return f"(cannot be read: {type(error).__name__})"
         return ast.get_docstring(tree) or ""
 
 

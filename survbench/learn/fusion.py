@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from survbench.errors import InputError
+from survbench.learn.snn import dense_block
 
 __all__ = ["ConcatFusion", "FusionKind", "KroneckerFusion", "KroneckerOptions", "fusion_of"]
 
@@ -74,7 +75,7 @@ class GatedReduction(nn.Module):
         self.gate = (
             nn.Bilinear(width, width, reduced) if bilinear else nn.Linear(2 * width, reduced)
         )
-        self.out = nn.Sequential(nn.Linear(reduced, reduced), nn.ReLU(), nn.Dropout(dropout))
+        self.out = dense_block(reduced, reduced, dropout)
 
     def forward(self, own: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """Reduced (B, h) of `own` (B, H), one of the patient's two vectors (B, H)."""
@@ -138,12 +139,8 @@ class KroneckerFusion(nn.Module):
             for short, gated in zip(reduced, gates, strict=True)
         )
         self.drop = nn.Dropout(dropout)
-        self.encode = self._dense((reduced[0] + 1) * (reduced[1] + 1), width, encoder_dropout)
-        self.merge = self._dense(3 * width if skip else width, width, encoder_dropout)
-
-    @staticmethod
-    def _dense(inputs: int, width: int, dropout: float) -> nn.Sequential:
-        return nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout))
+        self.encode = dense_block((reduced[0] + 1) * (reduced[1] + 1), width, encoder_dropout)
+        self.merge = dense_block(3 * width if skip else width, width, encoder_dropout)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Vectors (B, H) of two vectors (B, H) of each patient."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,6 +135,21 @@ class NeuralMethod(Method):
         with torch.inference_mode():
             for chunk in chunks(cohort, np.arange(len(cohort))):
                 yield chunk, Batch.of(cohort, chunk, self.device)
+
+    def gathered(
+        self, cohort: Cohort, make: Callable[[Batch], tuple[Tensor, Tensor]]
+    ) -> NDArray[np.float64]:
+        """Values (N, M, H) of all patients, NaN where absent.
+
+        `make` gives those of a batch, (B, M, H), and who has which, (B, M).
+        """
+        rows, parts = [], []
+        for chunk, batch in self.batches(cohort):
+            values, present = make(batch)
+            rows.append(chunk)
+            parts.append(values.masked_fill(~present[..., None], torch.nan).double().cpu())
+        found: NDArray[np.float64] = torch.cat(parts).numpy()[np.argsort(np.concatenate(rows))]
+        return found
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Weights and buffers of the net, and the time edges."""

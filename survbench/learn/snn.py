@@ -15,9 +15,11 @@ __all__ = [
     "GeneVectorNet",
     "GroupSNN",
     "SNNActivation",
+    "dense_block",
     "gene_columns",
     "lecun_normal_",
     "mlp_blocks",
+    "mlp_head",
     "snn_blocks",
     "xavier_normal_",
 ]
@@ -57,11 +59,18 @@ def snn_blocks(
 def mlp_blocks(width: int, hidden: Sequence[int], *, dropout: float = 0.25) -> nn.Sequential:
     """Blocks Linear, ReLU, Dropout, from `width` through the `hidden` widths."""
     return nn.Sequential(
-        *(
-            nn.Sequential(nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout))
-            for before, after in pairwise([width, *hidden])
-        )
+        *(dense_block(before, after, dropout) for before, after in pairwise([width, *hidden]))
     )
+
+
+def dense_block(width: int, hidden: int, dropout: float) -> nn.Sequential:
+    """Linear, ReLU, Dropout."""
+    return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout))
+
+
+def mlp_head(width: int, hidden: int, outputs: int, *, dropout: float) -> nn.Sequential:
+    """Linear, ReLU, Dropout, Linear, from `width` through `hidden` to `outputs`."""
+    return nn.Sequential(*dense_block(width, hidden, dropout), nn.Linear(hidden, outputs))
 
 
 def lecun_normal_(net: nn.Module) -> None:

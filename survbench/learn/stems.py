@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from survbench.learn.batch import BagBatch, Batch, GeneBatch, Widths
+from survbench.learn.hide import present_in
 from survbench.learn.pooling import AttentionScore
 from survbench.learn.snn import GroupSNN
 
@@ -79,17 +80,14 @@ class Stems(nn.ModuleDict):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Vectors (B, M, H), zero where absent, and who has what, (B, M)."""
-        vectors, present = [], []
+        vectors = []
         for name, stem in self.items():
             modality = batch.modalities[name]
-            here = torch.zeros(len(batch), dtype=torch.bool, device=modality.rows.device)
-            here[modality.rows] = True
             found = stem(modality) if len(modality) else self._nothing(stem)
             vectors.append(
                 found.new_zeros(len(batch), self.width).index_put((modality.rows,), found)
             )
-            present.append(here)
-        return torch.stack(vectors, dim=1), torch.stack(present, dim=1)
+        return torch.stack(vectors, dim=1), present_in(batch, tuple(self))
 
     def _nothing(self, stem: nn.Module) -> Tensor:
         return next(stem.parameters()).new_zeros(0, self.width)

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from survbench.learn.batch import BagBatch
+from survbench.learn.instances import ranked
 
 __all__ = ["Router", "Selection", "TokenSelector", "drawn", "ranks"]
 
 
 def ranks(value: Tensor, bags: BagBatch) -> Tensor:
     """Place (T,) of each token in its bag by falling value (T,): 0 is the largest."""
-    order = value.argsort(descending=True, stable=True)
-    order = order[bags.segment[order].argsort(stable=True)]
+    order = ranked(value, bags)
     rank = torch.empty_like(order)
     rank[order] = bags.position
     return rank

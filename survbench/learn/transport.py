@@ -63,9 +63,8 @@ def unbalanced_plan(
         that times 1 / (L g), and it does not.
     """
     rows, columns = cost.shape
-    with warnings.catch_warnings():
-        # it warns at every call with 'entropy' that a matrix we do not give is not read
-        warnings.simplefilter("ignore", UserWarning)
+    # POT warns at every call with 'entropy', and where digits run out: the last good plan stands
+    with warnings.catch_warnings(action="ignore"):
         plan: NDArray[np.float64] = ot.unbalanced.sinkhorn_knopp_unbalanced(
             ot.unif(rows),
             ot.unif(columns),
@@ -97,15 +96,16 @@ def balanced_plan(
     eps
         Weight of the entropy.
     """
-    plan: NDArray[np.float64] = ot.sinkhorn(
-        (rows + TINY) / (rows + TINY).sum(),
-        (columns + TINY) / (columns + TINY).sum(),
-        relative(cost),
-        eps,
-        numItermax=ITERATIONS,
-        stopThr=BALANCED_STOP,
-        warn=False,
-    )
+    with warnings.catch_warnings(action="ignore"):  # as above
+        plan: NDArray[np.float64] = ot.sinkhorn(
+            (rows + TINY) / (rows + TINY).sum(),
+            (columns + TINY) / (columns + TINY).sum(),
+            relative(cost),
+            eps,
+            numItermax=ITERATIONS,
+            stopThr=BALANCED_STOP,
+            warn=False,
+        )
     return plan
 
 
@@ -169,9 +169,7 @@ class TransportGuide(nn.Module):
         """Plans (T, g), one patient's rows after the other's, without gradients."""
         bag = token.detach().double().cpu().split(bags.length.tolist())
         pairs = zip(bag, gene.detach().double().cpu(), strict=True)
-        with warnings.catch_warnings():  # POT's own; where digits run out the last good plan stands
-            warnings.simplefilter("ignore")
-            plans = [torch.from_numpy(self.plan(own, one)) for own, one in pairs]
+        plans = [torch.from_numpy(self.plan(own, one)) for own, one in pairs]
         return torch.cat(plans).to(token)
 
     def plan(self, token: Tensor, gene: Tensor) -> NDArray[np.float64]:
