@@ -18,40 +18,12 @@ from typing import Any, ClassVar
 from torch import nn
 
 from survbench.learn import NeuralMethod, Recipe, Widths
-from survbench.learn.fusion import FusionKind, fusion_of
-from survbench.learn.gene_guided import GeneGuided
+from survbench.learn.gene_guided import GeneGuided, GeneGuidedOptions
 
 
 @dataclass(frozen=True)
-class MCATConfig(Recipe):
-    """Hyperparameters; network and recipe are those of the official code."""
-
-    width: int = 256  # H, width of a token
-    heads: int = 8  # of both transformers
-    hidden: int = 512  # their feed-forward width
-    layers: int = 2  # of each
-    dropout: float = 0.25  # everywhere but in the co-attention and in fusion 'concat'
-    fusion: FusionKind = "concat"  # official default; 'bilinear' is its gated outer product
-
-
-class MCATNet(GeneGuided):
-    """Patches and gene groups to visual concepts to hazard logits."""
-
-    def __init__(self, config: MCATConfig, widths: Widths) -> None:
-        super().__init__(
-            widths,
-            width=config.width,
-            heads=config.heads,
-            hidden=config.hidden,
-            layers=config.layers,
-            dropout=config.dropout,
-            fusion=fusion_of(
-                config.fusion,
-                config.width,
-                dropout=config.dropout,
-                encoder_dropout=config.dropout,
-            ),
-        )
+class MCATConfig(GeneGuidedOptions, Recipe):
+    """Hyperparameters; network (GeneGuidedOptions) and recipe are those of the official code."""
 
 
 class MCAT(NeuralMethod):
@@ -67,4 +39,4 @@ class MCAT(NeuralMethod):
 
     def build(self, widths: Widths) -> nn.Module:
         """MCAT for the cohort's patches and gene groups."""
-        return MCATNet(self.config, widths)
+        return GeneGuided.of(self.config, widths)

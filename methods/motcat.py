@@ -26,23 +26,16 @@ from torch import Tensor, nn
 
 from survbench.errors import InputError
 from survbench.learn import BagBatch, Batch, Inference, NeuralMethod, Recipe, Widths, nll_surv
-from survbench.learn.fusion import FusionKind, fusion_of
-from survbench.learn.gene_guided import GeneGuided
+from survbench.learn.gene_guided import GeneGuided, GeneGuidedOptions
 from survbench.learn.partition import Shuffles, partition
 from survbench.learn.transport import TransportGuide, TransportKernel, TransportKind
 from survbench.learn.variational import average_logits
 
 
 @dataclass(frozen=True)
-class MOTCatConfig(Recipe):
-    """Hyperparameters; network and recipe are those of the official code."""
+class MOTCatConfig(GeneGuidedOptions, Recipe):
+    """Hyperparameters; network (MCAT's, GeneGuidedOptions) and recipe as the official code."""
 
-    width: int = 256  # H, width of a token
-    heads: int = 8  # of both transformers
-    hidden: int = 512  # their feed-forward width
-    layers: int = 2  # of each
-    dropout: float = 0.25  # everywhere but in the transport and in fusion 'concat'
-    fusion: FusionKind = "concat"  # official default; 'bilinear' is MCAT's gated outer product
     transport: TransportKind = "unbalanced"  # all official commands
     kernel: TransportKernel = (
         "entropy"  # POT 0.9.3, which is pinned; 'kl': the default of later ones
@@ -58,27 +51,12 @@ class MOTCatConfig(Recipe):
             raise InputError(msg)
 
 
-class MOTCatNet(GeneGuided):
+def network(config: MOTCatConfig, widths: Widths) -> GeneGuided:
     """Patches and gene groups to transported visual concepts to hazard logits."""
-
-    def __init__(self, config: MOTCatConfig, widths: Widths) -> None:
-        super().__init__(
-            widths,
-            width=config.width,
-            heads=config.heads,
-            hidden=config.hidden,
-            layers=config.layers,
-            dropout=config.dropout,
-            guide=TransportGuide(
-                kind=config.transport, kernel=config.kernel, eps=config.eps, tau=config.tau
-            ),
-            fusion=fusion_of(
-                config.fusion,
-                config.width,
-                dropout=config.dropout,
-                encoder_dropout=config.dropout,
-            ),
-        )
+    guide = TransportGuide(
+        kind=config.transport, kernel=config.kernel, eps=config.eps, tau=config.tau
+    )
+    return GeneGuided.of(config, widths, guide)
 
 
 def micro_batches(batch: Batch, size: int, order: Tensor | None = None) -> tuple[Batch, Tensor]:
@@ -121,7 +99,7 @@ class MOTCat(NeuralMethod):
     def build(self, widths: Widths) -> nn.Module:
         """MOTCat for the cohort's patches and gene groups."""
         self.shuffles = Shuffles(self.stream)
-        return MOTCatNet(self.config, widths)
+        return network(self.config, widths)
 
     def loss(self, net: nn.Module, batch: Batch) -> Tensor:
         """Likelihood (B,) of each patient; with micro-batches the mean over the parts."""

@@ -6,16 +6,30 @@ of all patients, D patch width, H token width, K intervals.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
 from survbench.errors import InputError
 from survbench.learn.batch import BagBatch, Batch, Widths
 from survbench.learn.coattention import CoAttention
-from survbench.learn.fusion import ConcatFusion
+from survbench.learn.fusion import ConcatFusion, FusionKind, fusion_of
 from survbench.learn.pooling import AttentionScore
 from survbench.learn.snn import GroupSNN
 
-__all__ = ["BagCoAttention", "GeneGuided", "TokenBranch"]
+__all__ = ["BagCoAttention", "GeneGuided", "GeneGuidedOptions", "TokenBranch"]
+
+
+@dataclass(frozen=True)
+class GeneGuidedOptions:
+    """Sizes of a `GeneGuided`, and its fusion; the defaults are those of MCAT's code."""
+
+    width: int = 256  # H, width of a token
+    heads: int = 8  # of both transformers
+    hidden: int = 512  # their feed-forward width
+    layers: int = 2  # of each
+    dropout: float = 0.25  # everywhere but in the guide and in fusion 'concat'
+    fusion: FusionKind = "concat"  # its default; 'bilinear' is its gated outer product
 
 
 class BagCoAttention(nn.Module):
@@ -99,6 +113,28 @@ class GeneGuided(nn.Module):
         )
         self.fuse = ConcatFusion(width) if fusion is None else fusion
         self.head = nn.Linear(width, widths.intervals)
+
+    @classmethod
+    def of(
+        cls, options: GeneGuidedOptions, widths: Widths, guide: nn.Module | None = None
+    ) -> GeneGuided:
+        """The net with these options; both drop-outs of 'bilinear' are the options' own."""
+        fusion = fusion_of(
+            options.fusion,
+            options.width,
+            dropout=options.dropout,
+            encoder_dropout=options.dropout,
+        )
+        return cls(
+            widths,
+            width=options.width,
+            heads=options.heads,
+            hidden=options.hidden,
+            layers=options.layers,
+            dropout=options.dropout,
+            guide=guide,
+            fusion=fusion,
+        )
 
     def forward(self, batch: Batch) -> Tensor:
         """Hazard logits (B, K) of patients who have both modalities."""

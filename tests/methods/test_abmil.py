@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from survbench.methods.abmil import ABMIL, ABMILConfig, ABMILNet
+from tests.methods.patients import bags
 from tests.parity.fixture import batch, widths
 
 SMALL: dict[str, Any] = {"hidden": 16, "attention": 8, "rho": 8}
@@ -14,11 +14,6 @@ def small(**options: Any) -> ABMILNet:
     """Net for patches 6 wide, fixed weights, eval mode."""
     torch.manual_seed(0)
     return ABMILNet(ABMILConfig(**{**SMALL, **options}), widths(patch=6)).eval()
-
-
-def bags(*lengths: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return [torch.randn(length, 6, generator=generator) for length in lengths]
 
 
 @pytest.mark.parametrize(("patch", "parameters"), [(1024, 920_069), (1536, 1_182_213)])

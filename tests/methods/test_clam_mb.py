@@ -3,11 +3,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from survbench.check import sample_cohort
 from survbench.learn.clam import ClusteringNet
 from survbench.methods.clam_mb import CLAMMB
+from tests.methods.patients import bags
 from tests.parity.fixture import batch, widths
 
 SMALL: dict[str, Any] = {"hidden": 16, "attention": 8}
@@ -19,11 +19,6 @@ def small(**options: Any) -> ClusteringNet:
     net = CLAMMB(CLAMMB.Config(**{**SMALL, **options})).build(widths(patch=6)).eval()
     assert isinstance(net, ClusteringNet)
     return net
-
-
-def bags(*lengths: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return [torch.randn(length, 6, generator=generator) for length in lengths]
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from survbench.check import sample_cohort
 from survbench.learn.clam import ClusteringNet
 from survbench.methods.clam_sb import CLAMSB
+from tests.methods.patients import bags
 from tests.parity.fixture import batch, widths
 
 SMALL: dict[str, Any] = {"hidden": 16, "attention": 8}
@@ -19,11 +20,6 @@ def small(**options: Any) -> ClusteringNet:
     net = CLAMSB(CLAMSB.Config(**{**SMALL, **options})).build(widths(patch=6)).eval()
     assert isinstance(net, ClusteringNet)
     return net
-
-
-def bags(*lengths: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return [torch.randn(length, 6, generator=generator) for length in lengths]
 
 
 def size(net: nn.Module) -> int:

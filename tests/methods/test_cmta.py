@@ -6,14 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from survbench.cohort.demo import simulate
-from survbench.learn import Batch, nll_surv
+from survbench.learn import nll_surv
 from survbench.methods.cmta import CMTA, ClassTokens, CMTAConfig, CMTANet
+from tests.methods.patients import BLCA, GROUPS, ROUND, SIZES, one_of, patients
 from tests.parity.fixture import batch, widths
 
-BLCA = {str(i): size for i, size in enumerate((94, 334, 521, 468, 1496, 479))}
-ROUND = {str(i): 100 * (i + 1) for i in range(6)}
-SIZES = {"a": 3, "b": 5, "c": 2}
-GROUPS = {"a": range(3), "b": range(3, 8), "c": range(8, 10)}
 TINY: dict[str, Any] = {"width": 16, "gene_hidden": 8, "epochs": 1}
 
 
@@ -21,25 +18,6 @@ def small(**options: Any) -> CMTANet:
     """Net for patches 6 wide and three gene groups, fixed weights, eval mode."""
     torch.manual_seed(0)
     return CMTANet(CMTAConfig(**{**TINY, **options}), widths(patch=6, genes=SIZES)).eval()
-
-
-def patients(*lengths: int) -> Batch:
-    """Patients with bags of these lengths, genes and an outcome."""
-    generator = torch.Generator().manual_seed(1)
-    bags = [torch.randn(length, 6, generator=generator) for length in lengths]
-    made = batch(bags, torch.randn(len(lengths), 10, generator=generator), GROUPS)
-    made.interval = torch.arange(len(lengths)) % 4
-    made.event = (torch.arange(len(lengths)) % 2).float()
-    return made
-
-
-def one_of(whole: Batch, row: int) -> Batch:
-    """One patient of a batch, alone."""
-    bags = whole.bags("P").features.split(whole.bags("P").length.tolist())
-    alone = batch([bags[row]], whole.genes("G").values[row : row + 1], GROUPS)
-    interval, event = whole.outcome
-    alone.interval, alone.event = interval[row : row + 1], event[row : row + 1]
-    return alone
 
 
 PARTS = {

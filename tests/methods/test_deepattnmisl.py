@@ -4,13 +4,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from survbench.check import sample_cohort
 from survbench.cohort import Bags
 from survbench.errors import InputError
 from survbench.learn.clusters import Centres
 from survbench.methods.deepattnmisl import DeepAttnMISL, DeepAttnMISLConfig, DeepAttnMISLNet
+from tests.methods.patients import bags
 from tests.parity.fixture import batch, widths
 
 SMALL: dict[str, Any] = {"clusters": 3, "hidden": 16, "attention": 8, "rho": 8}
@@ -23,11 +24,6 @@ def small(**options: Any) -> DeepAttnMISLNet:
     config = DeepAttnMISLConfig(**{**SMALL, **options})
     centres = Centres(np.eye(config.clusters, 6), np.zeros(config.clusters))
     return DeepAttnMISLNet(config, widths(patch=6), centres).eval()
-
-
-def bags(*lengths: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return [torch.randn(length, 6, generator=generator) for length in lengths]
 
 
 def size(net: nn.Module) -> int:

@@ -14,6 +14,7 @@ from survbench.errors import InputError
 from survbench.learn import Batch, nll_surv, risk_of, survival_of
 from survbench.methods.dtfdmil import DTFDMIL, DTFDConfig, DTFDNet
 from survbench.streams import seed_of
+from tests.methods.patients import bags
 from tests.parity.fixture import batch, widths
 
 SMALL: dict[str, Any] = {"hidden": 16, "attention": 8}
@@ -25,11 +26,6 @@ def small(**options: Any) -> DTFDNet:
     torch.manual_seed(0)
     net = DTFDNet(DTFDConfig(**{**SMALL, **options}), widths(patch=6), seed_of)
     return net.eval()
-
-
-def bags(*lengths: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return [torch.randn(length, 6, generator=generator) for length in lengths]
 
 
 def named(patients: list[Tensor], names: str) -> Batch:

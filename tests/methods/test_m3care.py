@@ -8,17 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from survbench.cohort import Cohort, Regime
-from survbench.cohort.demo import simulate
+from survbench.cohort import Cohort
 from survbench.learn import Batch, Widths
 from survbench.methods.m3care import Blend, Encoder, M3Care, M3CareConfig, M3CareNet, positions
+from tests.methods.patients import cohort, everybody
 
 TINY = M3CareConfig(width=16, heads=2, epochs=1, batch=16, neighbours=20)
 GENE_GROUPS = (89, 334, 534, 471, 1510, 482)
-
-
-def cohort(n: int = 40, seed: int = 3, modalities: tuple[str, ...] = ("P", "G")) -> Cohort:
-    return simulate(n=n, seed=seed, patches=(2, 30), modalities=modalities)
 
 
 @torch.enable_grad()
@@ -30,15 +26,6 @@ def fitted(data: Cohort | None = None, *, missing: str = "none", **options: Any)
 @pytest.fixture(scope="module")
 def care() -> M3Care:
     return fitted()
-
-
-def everybody(method: M3Care, data: Cohort, missing: str = "none") -> Batch:
-    """All patients of a cohort in one training batch, as the suite hands them to the method."""
-    seen = method._scaled(Regime.parse(missing).apply(data).cohort)
-    batch = Batch.of(seen, np.arange(len(seen)))
-    batch.interval = torch.arange(len(batch)) % method.widths.intervals
-    batch.event = (torch.arange(len(batch)) % 2).float()
-    return batch
 
 
 def test_reference_size() -> None:

@@ -6,27 +6,18 @@ import torch
 
 from survbench.cohort.demo import simulate
 from survbench.errors import InputError
-from survbench.learn import Batch
-from survbench.methods.mcat import MCAT, MCATConfig, MCATNet
+from survbench.learn.gene_guided import GeneGuided
+from survbench.methods.mcat import MCAT, MCATConfig
+from tests.methods.patients import BLCA, GROUPS, ROUND, SIZES, patients
 from tests.parity.fixture import batch, widths
 
-BLCA = {str(i): size for i, size in enumerate((94, 334, 521, 468, 1496, 479))}
-ROUND = {str(i): 100 * (i + 1) for i in range(6)}
-SIZES = {"a": 3, "b": 5, "c": 2}
-GROUPS = {"a": range(3), "b": range(3, 8), "c": range(8, 10)}
 TINY: dict[str, Any] = {"width": 16, "heads": 4, "hidden": 24, "epochs": 1}
 
 
-def small(**options: Any) -> MCATNet:
+def small(**options: Any) -> GeneGuided:
     """Net for patches 6 wide and three gene groups, fixed weights, eval mode."""
     torch.manual_seed(0)
-    return MCATNet(MCATConfig(**{**TINY, **options}), widths(patch=6, genes=SIZES)).eval()
-
-
-def patients(*lengths: int) -> Batch:
-    generator = torch.Generator().manual_seed(1)
-    bags = [torch.randn(length, 6, generator=generator) for length in lengths]
-    return batch(bags, torch.randn(len(lengths), 10, generator=generator), GROUPS)
+    return GeneGuided.of(MCATConfig(**{**TINY, **options}), widths(patch=6, genes=SIZES)).eval()
 
 
 @pytest.mark.parametrize(
@@ -40,7 +31,7 @@ def patients(*lengths: int) -> Batch:
     ],
 )
 def test_reference_size(patch: int, genes: dict[str, int], fusion: Any, parameters: int) -> None:
-    net = MCATNet(MCATConfig(fusion=fusion), widths(patch=patch, genes=genes))
+    net = GeneGuided.of(MCATConfig(fusion=fusion), widths(patch=patch, genes=genes))
     assert sum(p.numel() for p in net.parameters()) == parameters
 
 

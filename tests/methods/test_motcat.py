@@ -6,41 +6,20 @@ import torch
 
 from survbench.cohort.demo import simulate
 from survbench.errors import InputError
-from survbench.learn import Batch, nll_surv, risk_of
-from survbench.methods.motcat import MOTCat, MOTCatConfig, MOTCatNet, micro_batches
+from survbench.learn import nll_surv, risk_of
+from survbench.learn.gene_guided import GeneGuided
+from survbench.methods import motcat
+from survbench.methods.motcat import MOTCat, MOTCatConfig, micro_batches
+from tests.methods.patients import BLCA, GROUPS, ROUND, SIZES, one_of, patients
 from tests.parity.fixture import batch, widths
 
-BLCA = {str(i): size for i, size in enumerate((94, 334, 521, 468, 1496, 479))}
-ROUND = {str(i): 100 * (i + 1) for i in range(6)}
-SIZES = {"a": 3, "b": 5, "c": 2}
-GROUPS = {"a": range(3), "b": range(3, 8), "c": range(8, 10)}
 TINY: dict[str, Any] = {"width": 16, "heads": 4, "hidden": 24, "epochs": 1}
 
 
-def small(**options: Any) -> MOTCatNet:
+def small(**options: Any) -> GeneGuided:
     """Net for patches 6 wide and three gene groups, fixed weights, eval mode."""
     torch.manual_seed(0)
-    return MOTCatNet(MOTCatConfig(**{**TINY, **options}), widths(patch=6, genes=SIZES)).eval()
-
-
-def patients(*lengths: int) -> Batch:
-    """Patients with bags of these lengths, genes and an outcome."""
-    generator = torch.Generator().manual_seed(1)
-    bags = [torch.randn(length, 6, generator=generator) for length in lengths]
-    made = batch(bags, torch.randn(len(lengths), 10, generator=generator), GROUPS)
-    made.interval = torch.arange(len(lengths)) % 4
-    made.event = (torch.arange(len(lengths)) % 2).float()
-    return made
-
-
-def one_of(whole: Batch, row: int) -> Batch:
-    """One patient of a batch, alone."""
-    bags = whole.bags("P").features.split(whole.bags("P").length.tolist())
-    alone = batch([bags[row]], whole.genes("G").values[row : row + 1], GROUPS)
-    interval, event = whole.outcome
-    alone.interval, alone.event = interval[row : row + 1], event[row : row + 1]
-    alone.case_id = (whole.case_id[row],)  # the random streams of a patient go by the name
-    return alone
+    return motcat.network(MOTCatConfig(**{**TINY, **options}), widths(patch=6, genes=SIZES)).eval()
 
 
 def micro() -> MOTCat:
@@ -62,7 +41,7 @@ def micro() -> MOTCat:
     ],
 )
 def test_reference_size(patch: int, genes: dict[str, int], fusion: Any, parameters: int) -> None:
-    net = MOTCatNet(MOTCatConfig(fusion=fusion), widths(patch=patch, genes=genes))
+    net = motcat.network(MOTCatConfig(fusion=fusion), widths(patch=patch, genes=genes))
     assert sum(p.numel() for p in net.parameters()) == parameters
 
 

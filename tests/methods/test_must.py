@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from survbench.cohort import Cohort
-from survbench.cohort.demo import simulate
 from survbench.errors import InputError
 from survbench.learn import Batch, Widths, nll_surv
 from survbench.learn.buckets import selected
 from survbench.learn.latents import Latents
 from survbench.learn.subspace import inside, outside
 from survbench.methods.must import MUST, MUSTConfig, MUSTNet, WarmHead
+from tests.methods.patients import cohort
 
 TINY = MUSTConfig(
     width=16,
@@ -33,10 +33,6 @@ TINY = MUSTConfig(
 )
 GENE_GROUPS = (89, 334, 534, 471, 1510, 482)
 EXPECTED_SIZE = 3_660_068  # summed by hand from the layers' sizes, without gene networks
-
-
-def cohort(n: int = 40, seed: int = 3, modalities: tuple[str, ...] = ("P", "G")) -> Cohort:
-    return simulate(n=n, seed=seed, patches=(2, 30), modalities=modalities)
 
 
 @torch.enable_grad()

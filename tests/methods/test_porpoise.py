@@ -10,9 +10,9 @@ from survbench.errors import InputError, MissingModalityError
 from survbench.learn import Batch
 from survbench.learn.penalty import l1_norm
 from survbench.methods.porpoise import PORPOISE, AMILNet, PORPOISEConfig, PORPOISENet, penalised
+from tests.methods.patients import SIZES
 from tests.parity.fixture import batch, widths
 
-SIZES = {"a": 3, "b": 5, "c": 2}
 OVERLAP = {"a": range(3), "b": (4, 2, 3), "c": (5, 0)}
 TINY: dict[str, Any] = {"hidden": 12, "attention": 8, "width": 16, "epochs": 1}
 COMMAND_LINE = {"gate_path": False, "gate_gene": False, "skip": False, "input_dropout": 0.0}

@@ -10,7 +10,7 @@ import torch
 from survbench.cohort import Cohort, Regime
 from survbench.cohort.demo import simulate
 from survbench.errors import InputError
-from survbench.learn import Batch, nll_surv
+from survbench.learn import nll_surv
 from survbench.learn.buckets import selected
 from survbench.methods.shaspec import (
     Composition,
@@ -23,6 +23,7 @@ from survbench.methods.shaspec import (
     random_subset,
     standardised,
 )
+from tests.methods.patients import everybody
 from tests.parity.fixture import widths
 
 SMALL = ShaSpecConfig(width=16, epochs=2, batch=16)
@@ -42,15 +43,6 @@ def fitted(data: Cohort | None = None, *, missing: str = "none", **options: Any)
 @pytest.fixture(scope="module")
 def shaspec() -> ShaSpec:
     return fitted()
-
-
-def everybody(method: ShaSpec, data: Cohort, missing: str = "none") -> Batch:
-    """All patients of a cohort in one training batch, as the suite hands them to the method."""
-    seen = method._scaled(Regime.parse(missing).apply(data).cohort)
-    batch = Batch.of(seen, np.arange(len(seen)))
-    batch.interval = torch.arange(len(seen)) % method.widths.intervals
-    batch.event = (torch.arange(len(seen)) % 2).float()
-    return batch
 
 
 def vectors(count: int, present: list[list[bool]]) -> tuple[torch.Tensor, torch.Tensor]:

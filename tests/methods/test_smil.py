@@ -8,19 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from survbench.cohort import Bags, Cohort, Regime
-from survbench.cohort.demo import simulate
+from survbench.cohort import Bags, Cohort
 from survbench.errors import InputError
 from survbench.learn import Batch, Widths, nll_surv
 from survbench.learn.drawn_bags import DrawnBags
 from survbench.methods.smil import SMIL, SMILConfig, SMILNet
+from tests.methods.patients import cohort, everybody
 
 TINY = SMILConfig(width=8, hidden=8, priors=3, epochs=1, meta_epochs=1, batch=16)
 GENE_GROUPS = (89, 334, 534, 471, 1510, 482)
-
-
-def cohort(n: int = 40, seed: int = 3, modalities: tuple[str, ...] = ("P", "G")) -> Cohort:
-    return simulate(n=n, seed=seed, patches=(2, 30), modalities=modalities)
 
 
 @torch.enable_grad()
@@ -32,15 +28,6 @@ def fitted(data: Cohort | None = None, *, missing: str = "none", **options: Any)
 @pytest.fixture(scope="module")
 def smil() -> SMIL:
     return fitted()
-
-
-def everybody(method: SMIL, data: Cohort, missing: str = "none") -> Batch:
-    """All patients of a cohort in one training batch, as the suite hands them to the method."""
-    seen = method._scaled(Regime.parse(missing).apply(data).cohort)
-    batch = Batch.of(seen, np.arange(len(seen)))
-    batch.interval = torch.arange(len(batch)) % method.widths.intervals
-    batch.event = (torch.arange(len(batch)) % 2).float()
-    return batch
 
 
 def halves(batch: Batch) -> tuple[Batch, Batch]:

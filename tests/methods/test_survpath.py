@@ -10,11 +10,8 @@ from survbench.cohort import Regime
 from survbench.cohort.demo import simulate
 from survbench.learn import Batch
 from survbench.methods.survpath import SurvPath, SurvPathConfig, SurvPathNet
+from tests.methods.patients import BLCA, GROUPS, SIZES
 from tests.parity.fixture import batch, widths
-
-BLCA = {str(i): size for i, size in enumerate((94, 334, 521, 468, 1496, 479))}
-SIZES = {"a": 3, "b": 5, "c": 2}
-GROUPS = {"a": range(3), "b": range(3, 8), "c": range(8, 10)}
 
 
 def small(**options: Any) -> SurvPathNet:

@@ -2,9 +2,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from survbench.methods.transmil import TMILNet, TransMIL, TransMILConfig, TransMILNet
+from tests.methods.patients import bags
 from tests.parity.fixture import batch, widths
 
 
@@ -12,11 +13,6 @@ def small(**options: Any) -> nn.Module:
     """Net for patches 6 wide, fixed weights, eval mode."""
     torch.manual_seed(0)
     return TransMIL(TransMILConfig(width=16, **options)).build(widths(patch=6)).eval()
-
-
-def bags(*lengths: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return [torch.randn(length, 6, generator=generator) for length in lengths]
 
 
 @pytest.mark.parametrize(("patch", "parameters"), [(1024, 2_673_172), (1536, 2_935_316)])

@@ -8,7 +8,7 @@ from torch import Tensor
 from survbench.learn import Batch
 from survbench.learn.fusion import FusionKind
 from survbench.learn.gene_guided import BagCoAttention, GeneGuided, TokenBranch
-from survbench.methods.mcat import MCATConfig, MCATNet
+from survbench.methods.mcat import MCATConfig
 from tests.parity.fixture import Fixture, Ours, batch, survival_outputs, widths
 
 SIDES = {"path": "P", "omic": "G"}
@@ -61,10 +61,10 @@ def patient(fixture: Fixture) -> Batch:
     return batch([fixture.tensor("x_path")], torch.cat(parts)[None], groups)
 
 
-def network(fixture: Fixture) -> MCATNet:
+def network(fixture: Fixture) -> GeneGuided:
     """Our network with the reference's weights."""
     config = fixture.config
-    net = MCATNet(
+    net = GeneGuided.of(
         MCATConfig(
             width=config["width"],
             heads=config["nhead"],

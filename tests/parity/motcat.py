@@ -6,13 +6,15 @@ import torch
 from torch import Tensor
 
 from survbench.learn.fusion import FusionKind
+from survbench.learn.gene_guided import GeneGuided
 from survbench.learn.transport import (
     TransportGuide,
     TransportKernel,
     TransportKind,
     transport_cost,
 )
-from survbench.methods.motcat import MOTCatConfig, MOTCatNet
+from survbench.methods import motcat
+from survbench.methods.motcat import MOTCatConfig
 from tests.parity.fixture import Fixture, Ours, survival_outputs, widths
 from tests.parity.mcat import RENAMES, backbone_outputs, patient, sizes
 
@@ -20,10 +22,10 @@ KINDS: dict[str, TransportKind] = {"pot-uot-l2": "unbalanced", "pot-sinkhorn-l2"
 OTHER_KERNEL = "_if_reg_type_kl"
 
 
-def network(fixture: Fixture, kernel: TransportKernel) -> MOTCatNet:
+def network(fixture: Fixture, kernel: TransportKernel) -> GeneGuided:
     """Our network with the reference's weights."""
     config = fixture.config
-    net = MOTCatNet(
+    net = motcat.network(
         MOTCatConfig(
             width=config["width"],
             heads=config["nhead"],
@@ -59,7 +61,7 @@ def outputs(fixture: Fixture) -> Ours:
     return ours | {f"attn_coattn{OTHER_KERNEL}": _plan(other, fixture).T[None, None]}
 
 
-def _plan(net: MOTCatNet, fixture: Fixture) -> Tensor:
+def _plan(net: GeneGuided, fixture: Fixture) -> Tensor:
     """Plan (L, g) of the one patient."""
     one = patient(fixture)
     bags, guide = one.bags("P"), cast("TransportGuide", net.guide)
