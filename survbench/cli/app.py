@@ -1,0 +1,71 @@
+"""The `survbench` command: its subcommands, and what an error looks like.
+
+Exit codes: 0 done, 1 something failed (it is named), 2 wrong input.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+import survbench
+from survbench.cli.boards import leaderboard, score
+from survbench.cli.cohorts import cohort
+from survbench.cli.console import DONE, FAILED, INTERRUPTED, WRONG_INPUT, Commands, say
+from survbench.cli.folds import splits
+from survbench.cli.methods import methods
+from survbench.cli.run import run
+from survbench.errors import InputError, SurvbenchError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    try:
+        words = [word for word in words if word != "--debug"]
+        code = cli.main(words, prog_name="survbench", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except (KeyboardInterrupt, click.Abort):
+        say("interrupted; what is finished stays, the same command continues")
+        return INTERRUPTED
+    except click.ClickException as error:
+        return _explain(error, error.format_message(), WRONG_INPUT, debug=debug)
+    except Exception as error:  # the border: nobody should see a traceback unasked
+        return _explain(error, *_in_words(error), debug=debug)
+    return code if isinstance(code, int) else DONE
+
+
+def _in_words(error: Exception) -> tuple[str, int]:
+    """What to say of an error, and the exit code."""
+    if isinstance(error, SurvbenchError):
+        return str(error), WRONG_INPUT if isinstance(error, InputError) else FAILED
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}", WRONG_INPUT
+    kind = type(error).__name__
+    return f"unexpected {kind}: {error}; please report it with what --debug shows", FAILED
+
+
+def _explain(error: Exception, message: str, code: int, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    say("error: " + " ".join(message.split()))
+    return code
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(survbench.__version__, message="survbench %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Benchmark multimodal survival methods when a modality is missing."""
+
+
+for command in (run, leaderboard, score, methods, cohort, splits):
+    cli.add_command(command)
