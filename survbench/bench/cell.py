@@ -161,6 +161,7 @@ class Cell:
             edges=None if edges is None else np.array(edges, np.float64),
             train_time=train_time,
             train_event=train_event,
+            train_median_risk=self.record.get("train_median_risk"),
         )
 
     def filled(self, regime: str) -> bool:

@@ -297,7 +297,7 @@ def _contract(method: Method | None, cohort: Cohort) -> dict[str, Any]:
 
 
 def _in_training(method: Method, train: Cohort) -> dict[str, Any]:
-    """Record of a fit: updates, parameters, losses, finite edges, concordance in training."""
+    """Record of a fit: updates, parameters, losses, finite edges; concordance and median risk."""
     prediction, seen = _on_training(method, train)
     pairs = comparable_pairs(seen.time, seen.event)
     edges = None if prediction.edges is None else prediction.edges[np.isfinite(prediction.edges)]
@@ -305,6 +305,7 @@ def _in_training(method: Method, train: Cohort) -> dict[str, Any]:
         "fit": _plain(method.record),
         "edges": None if edges is None else [float(edge) for edge in edges],
         "train_c_index": float(pairs.credit(prediction.risk).mean()) if len(pairs) else None,
+        "train_median_risk": float(np.median(prediction.risk)),
     }
 
 

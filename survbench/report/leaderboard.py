@@ -46,17 +46,35 @@ class _Setting:
 
 
 @dataclass(frozen=True)
-class _Scored:
-    """A row with the predictions its interval is resampled from; none where it has no number."""
+class Scored:
+    """A row with what it was made of.
+
+    Parameters
+    ----------
+    row : Row
+        The numbers.
+    folds : tuple of FoldPredictions
+        Predictions of every fold and seed; none where the row has no number.
+    records : tuple of dict
+        What the record of each finished cell says, in the order of the cells.
+    """
 
     row: Row
     folds: tuple[FoldPredictions, ...] = ()
+    records: tuple[dict[str, Any], ...] = ()
 
 
 def leaderboard(
     results_dir: str | Path, *, cohort: str | None = None, settings: Collection[str] | None = None
 ) -> list[Row]:
-    """Rows of a results folder, board by board, best first within a regime.
+    """Rows of a results folder, board by board, best first within a regime; see `scored_rows`."""
+    return [entry.row for entry in scored_rows(results_dir, cohort=cohort, settings=settings)]
+
+
+def scored_rows(
+    results_dir: str | Path, *, cohort: str | None = None, settings: Collection[str] | None = None
+) -> list[Scored]:
+    """Rows of a results folder with their predictions, in the order of the leaderboard.
 
     Parameters
     ----------
@@ -75,8 +93,12 @@ def leaderboard(
     found = _settings(results_dir, cohort)
     wanted = [one for one in found if settings is None or one.name[2] in settings]
     scored = [entry for one in wanted for entry in _rows(one, _folds_of_splits(found))]
-    rows = [row for group in _same_patients(scored) for row in _with_intervals(group)]
-    return sorted(rows, key=lambda row: (board_key(row), rank_order(row), row.setting))
+    ready = [entry for group in _same_patients(scored) for entry in _with_intervals(group)]
+    return sorted(ready, key=_place_on_board)
+
+
+def _place_on_board(entry: Scored) -> tuple[Any, ...]:
+    return board_key(entry.row), rank_order(entry.row), entry.row.setting
 
 
 def _settings(results_dir: str | Path, cohort: str | None) -> list[_Setting]:
@@ -103,27 +125,28 @@ def _folds_of_splits(settings: Iterable[_Setting]) -> dict[str, set[int]]:
     return folds
 
 
-def _rows(one: _Setting, folds_of_splits: dict[str, set[int]]) -> list[_Scored]:
+def _rows(one: _Setting, folds_of_splits: dict[str, set[int]]) -> list[Scored]:
     """Rows of a setting, one per regime."""
     if not one.cells:
         cell, _, error = one.failures[0]
         reason = f"every fit failed; {_place(cell)}: {error}"
-        return [_Scored(Row(*one.name[:2], regime="none", setting=one.name[2], reason=reason))]
+        return [Scored(Row(*one.name[:2], regime="none", setting=one.name[2], reason=reason))]
     every_fold = folds_of_splits[one.cells[0].record["setting"]["split_hash"]]
     return [_row(one, regime, every_fold) for regime in one.regimes]
 
 
-def _row(one: _Setting, regime: str, every_fold: set[int]) -> _Scored:
+def _row(one: _Setting, regime: str, every_fold: set[int]) -> Scored:
     base = _described(one, regime, every_fold)
+    records = tuple(cell.record for cell in one.cells)
     reason = _refusal(one, regime) or _incomplete(one, regime)
     if reason:
-        return _Scored(replace(base, reason=reason))
+        return Scored(replace(base, reason=reason), records=records)
     folds = tuple(cell.scorable(regime) for cell in one.cells)
     summary = summarise(folds, base.about.horizon)
     filled = any(cell.filled(regime) for cell in one.cells)
     row = _numbered(base, summary, filled=filled)
     about = replace(row.about, uncensored=_uncensored(folds, base.about.horizon))
-    return _Scored(replace(row, about=about), folds if row.scored else ())
+    return Scored(replace(row, about=about), folds if row.scored else (), records)
 
 
 def _described(one: _Setting, regime: str, every_fold: set[int]) -> Row:
@@ -267,21 +290,20 @@ def _uncensored(
     return min(values), max(values)
 
 
-def _same_patients(scored: Iterable[_Scored]) -> list[list[_Scored]]:
+def _same_patients(scored: Iterable[Scored]) -> list[list[Scored]]:
     """Rows by the patients they share: cohort, folds and population."""
-    groups: dict[tuple[str, ...], list[_Scored]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[Scored]] = defaultdict(list)
     for entry in scored:
         row = entry.row
         groups[row.cohort, row.cohort_hash, row.split, row.population].append(entry)
     return list(groups.values())
 
 
-def _with_intervals(group: Sequence[_Scored]) -> list[Row]:
+def _with_intervals(group: Sequence[Scored]) -> list[Scored]:
     """Rows with their bootstrap intervals and comparisons; one draw of patients for all."""
     numbered = [entry for entry in group if entry.folds]
-    rows = [entry.row for entry in group if not entry.folds]
     if not numbered:
-        return rows
+        return list(group)
     draws = bootstrap([entry.folds for entry in numbered], draws=DRAWS)
     with_interval = []
     for entry, statistic in zip(numbered, draws.T, strict=True):
@@ -289,7 +311,9 @@ def _with_intervals(group: Sequence[_Scored]) -> list[Row]:
         about = replace(entry.row.about, draws=len(statistic))
         row = replace(entry.row, c_index_low=low, c_index_high=high, about=about)
         with_interval.append(row)
-    return rows + _compared(with_interval, draws)
+    compared = zip(numbered, _compared(with_interval, draws), strict=True)
+    without = [entry for entry in group if not entry.folds]
+    return without + [replace(entry, row=row) for entry, row in compared]
 
 
 def _compared(rows: list[Row], draws: np.ndarray[Any, np.dtype[np.float64]]) -> list[Row]:

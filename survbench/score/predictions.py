@@ -53,6 +53,8 @@ class FoldPredictions:
         interval is open, the last survival column has no finite edge and is not used.
     train_time, train_event : array or None
         The training patients of the fold, for the censoring model.
+    train_median_risk : float or None
+        Median risk of the training patients with nothing masked: a cut that could be deployed.
     """
 
     fold: int
@@ -65,6 +67,7 @@ class FoldPredictions:
     edges: Array | None = None
     train_time: Array | None = None
     train_event: Mask | None = None
+    train_median_risk: float | None = None
 
     def __len__(self) -> int:
         return len(self.case_id)
