@@ -12,8 +12,10 @@ from survbench.cohort import Cohort
 from survbench.cohort.catalogue import load_cohort
 from survbench.cohort.folds import read_splits
 from survbench.errors import CohortError, InputError, SplitError
+from survbench.streams import seed_of
 
 POPULATIONS = ("paired", "all")
+CONTROLS = ("none", "permute")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,23 @@ class Ground:
     def folds(self) -> tuple[int, ...]:
         """Folds that test somebody, ascending."""
         return tuple(int(fold) for fold in np.unique(self.fold))
+
+    def under(self, control: str, seed: int) -> Ground:
+        """The same patients under a negative control.
+
+        permute: outcomes change hands among the patients of each fold, whose features, masks and
+        event rate stay, so that nothing can be predicted; the seed names the permutation.
+        """
+        if control == "none":
+            return self
+        cases = self.cohort.cases.copy()
+        for fold in self.folds:
+            rows = np.flatnonzero(self.fold == fold)
+            drawn = np.random.default_rng(seed_of("permute", seed, fold)).permutation(rows)
+            for column in ("time", "event"):
+                at = cases.columns.get_loc(column)
+                cases.iloc[rows, at] = self.cohort.cases[column].to_numpy()[drawn]
+        return replace(self, cohort=replace(self.cohort, cases=cases))
 
     def train(self, fold: int) -> Cohort:
         """Training patients of a fold."""

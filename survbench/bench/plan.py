@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from survbench.bench.cell import Cell
-from survbench.bench.ground import Ground, Source
+from survbench.bench.ground import CONTROLS, Ground, Source
 from survbench.bench.run import Task
 from survbench.bench.setting import PRESETS, Setting, read_changes, resolve
 from survbench.bench.truth import TRUTH
@@ -45,6 +45,7 @@ class Request:
     threads: int = 1
     timeout: float | None = None
     retry_failed: bool = False
+    control: str = NONE
     results: Path = Path("results")
 
 
@@ -109,6 +110,9 @@ def make_plan(request: Request) -> Plan:
         Anything about the request, the cohort, the splits or finished cells is wrong.
     """
     _check_numbers(request)
+    if request.control not in CONTROLS:
+        see = "'survbench run --help'"
+        raise UnknownNameError("control", request.control, CONTROLS, see)  # noqa: EM101
     source = Source(request.cohort, request.splits, request.population)
     ground = source.ground
     if not _NAME.fullmatch(ground.cohort.name):
@@ -230,6 +234,7 @@ def _settings(
             method=name,
             version=method.version,
             config=resolved.values,
+            control=request.control,
         )
         found.append(_task(request, setting, ground, resolved.presets, dict(resolved.changed)))
     return found
@@ -271,7 +276,13 @@ def _tasks(request: Request, settings: list[Task], ground: Ground) -> list[Task]
     truth = [
         _task(request, _truth_setting(name, request, ground), ground, PRESETS, {}) for name in TRUTH
     ]
-    return [replace(t, cell=replace(t.cell, fold=fold)) for t in truth for fold in folds] + cells
+    seeds = (0,) if request.control == NONE else request.seeds  # then a seed names a permutation
+    return [
+        replace(task, cell=replace(task.cell, seed=seed, fold=fold))
+        for task in truth
+        for seed in seeds
+        for fold in folds
+    ] + cells
 
 
 def _truth_setting(name: str, request: Request, ground: Ground) -> Setting:
@@ -283,6 +294,7 @@ def _truth_setting(name: str, request: Request, ground: Ground) -> Setting:
         method=name,
         version=TRUTH_VERSION,
         config={},
+        control=request.control,
     )
 
 

@@ -96,7 +96,7 @@ def run_task(
     if not lock.take():
         return Outcome(task.cell, "busy")
     try:
-        return _run(task, ground, report, begin)
+        return _run(task, ground.under(task.setting.control, task.cell.seed), report, begin)
     finally:
         lock.free()
 

@@ -35,6 +35,8 @@ class Setting:
         Raised by hand when the method's outputs change.
     config : mapping
         Every field of the resolved config, as JSON values.
+    control : str
+        Negative control; `none` stays out of the canonical text.
     """
 
     cohort_hash: str
@@ -44,10 +46,14 @@ class Setting:
     method: str
     version: int
     config: Mapping[str, Any]
+    control: str = "none"
 
     def canonical(self) -> str:
         """JSON with sorted keys, no blanks, ASCII: the same text for the same setting anywhere."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        parts = asdict(self)
+        if self.control == "none":
+            del parts["control"]
+        return json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @property
     def id(self) -> str:

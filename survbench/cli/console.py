@@ -39,11 +39,12 @@ def listed(text: Sequence[str]) -> tuple[str, ...]:
 
 
 def whole_numbers(option: str, text: Sequence[str]) -> tuple[int, ...]:
-    """Whole numbers from 0 given to an option, each once."""
-    numbers = []
+    """Whole numbers from 0 given to an option as 0,1 or 0-4, each once."""
+    numbers: list[int] = []
     for part in listed(text):
-        if not part.isdecimal():
-            msg = f"{option}: {part!r} is not a whole number from 0; write {option} 0,1"
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            msg = f"{option}: {part!r} is not a whole number from 0; write {option} 0,1 or 0-4"
             raise InputError(msg)
-        numbers.append(int(part))
-    return tuple(numbers)
+        numbers.extend(range(int(first), int(last or first) + 1))
+    return tuple(dict.fromkeys(numbers))

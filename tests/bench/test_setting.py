@@ -39,6 +39,7 @@ def test_the_id_is_the_start_of_the_sha256_of_sorted_json_without_blanks() -> No
         {"method": "other"},
         {"version": 2},
         {"config": {"lr": 0.2, "b": [1, 2]}},
+        {"control": "permute"},
     ],
 )
 def test_every_part_of_a_setting_changes_its_id(change: dict[str, object]) -> None:
@@ -175,3 +176,8 @@ def test_changes_belong_to_the_method_they_name() -> None:
 def test_changes_that_cannot_be_read_are_refused(text: str, told: str) -> None:
     with pytest.raises(InputError, match=told):
         read_changes(["a.lr=1", text], ["a", "b"])
+
+
+def test_a_control_is_part_of_the_id_and_no_control_is_not() -> None:
+    assert replace(SETTING, control="none").canonical() == CANONICAL
+    assert replace(SETTING, control="permute").id != SETTING.id
