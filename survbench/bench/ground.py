@@ -59,14 +59,12 @@ class Ground:
         """
         if control == "none":
             return self
-        cases = self.cohort.cases.copy()
+        giver = np.arange(len(self.cohort))
         for fold in self.folds:
             rows = np.flatnonzero(self.fold == fold)
-            drawn = np.random.default_rng(seed_of("permute", seed, fold)).permutation(rows)
-            for column in ("time", "event"):
-                at = cases.columns.get_loc(column)
-                cases.iloc[rows, at] = self.cohort.cases[column].to_numpy()[drawn]
-        return replace(self, cohort=replace(self.cohort, cases=cases))
+            giver[rows] = np.random.default_rng(seed_of("permute", seed, fold)).permutation(rows)
+        outcome = {name: self.cohort.cases[name].to_numpy()[giver] for name in ("time", "event")}
+        return replace(self, cohort=replace(self.cohort, cases=self.cohort.cases.assign(**outcome)))
 
     def train(self, fold: int) -> Cohort:
         """Training patients of a fold."""
