@@ -16,6 +16,7 @@ from survbench.bench.setting import PRESETS, Setting, read_changes, resolve
 from survbench.bench.truth import TRUTH
 from survbench.bench.truth import VERSION as TRUTH_VERSION
 from survbench.cohort import Regime
+from survbench.cohort.transforms import Fill
 from survbench.errors import InputError, ResultError, UnknownNameError
 from survbench.method import Method
 from survbench.registry import get_method, load_all
@@ -46,6 +47,7 @@ class Request:
     timeout: float | None = None
     retry_failed: bool = False
     control: str = NONE
+    fill: str = ""
     results: Path = Path("results")
 
 
@@ -109,10 +111,7 @@ def make_plan(request: Request) -> Plan:
     InputError
         Anything about the request, the cohort, the splits or finished cells is wrong.
     """
-    _check_numbers(request)
-    if request.control not in CONTROLS:
-        see = "'survbench run --help'"
-        raise UnknownNameError("control", request.control, CONTROLS, see)  # noqa: EM101
+    _check_options(request)
     source = Source(request.cohort, request.splits, request.population)
     ground = source.ground
     if not _NAME.fullmatch(ground.cohort.name):
@@ -147,7 +146,7 @@ def make_plan(request: Request) -> Plan:
     )
 
 
-def _check_numbers(request: Request) -> None:
+def _check_options(request: Request) -> None:
     least = {"jobs": request.jobs, "threads": request.threads}
     for name, value in least.items():
         if value is not None and value < 1:
@@ -156,6 +155,11 @@ def _check_numbers(request: Request) -> None:
     if request.timeout is not None and not (request.timeout > 0 and math.isfinite(request.timeout)):
         msg = f"--timeout is {request.timeout}; it must be minutes above 0"
         raise InputError(msg)
+    if request.control not in CONTROLS:
+        see = "'survbench run --help'"
+        raise UnknownNameError("control", request.control, CONTROLS, see)  # noqa: EM101
+    if request.fill:
+        Fill.patches(request.fill)
     if not request.seeds or min(request.seeds) < 0:
         msg = f"--seed is {','.join(map(str, request.seeds))!r}; give whole numbers from 0"
         raise InputError(msg)
@@ -224,8 +228,10 @@ def _settings(
     found = []
     for name, method in methods.items():
         resolved = resolve(method, preset, changes[name])
+        made = method(resolved.config)
         if named:
-            method(resolved.config).modalities_used(ground.cohort)
+            made.modalities_used(ground.cohort)
+        other_fill = request.fill if made.fill not in (None, request.fill) else ""
         setting = Setting(
             cohort_hash=ground.cohort.info.data_hash,
             split_hash=ground.split_hash,
@@ -235,8 +241,10 @@ def _settings(
             version=method.version,
             config=resolved.values,
             control=request.control,
+            fill=other_fill,
         )
-        found.append(_task(request, setting, ground, resolved.presets, dict(resolved.changed)))
+        changed = dict(resolved.changed) | ({"fill": other_fill} if other_fill else {})
+        found.append(_task(request, setting, ground, resolved.presets, changed))
     return found
 
 
@@ -248,6 +256,8 @@ def _task(
     changed: dict[str, object],
 ) -> Task:
     cell = Cell(request.results, ground.cohort.name, setting.method, setting.id, 0, 0)
+    if setting.control != NONE:
+        changed = changed | {"control": setting.control}
     return Task(
         cell=cell,
         setting=setting,

@@ -159,7 +159,9 @@ def method_of(task: Task, report: Report = silent) -> Method:
     """The task's method, not fitted."""
     method = get_method(task.setting.method)
     config = config_of(method, task.setting.config)
-    return method(config, seed=task.cell.seed, device=task.device, report=report)
+    made = method(config, seed=task.cell.seed, device=task.device, report=report)
+    made.fill = task.setting.fill or made.fill
+    return made
 
 
 def _fit(task: Task, ground: Ground, report: Report) -> Fitted:

@@ -37,6 +37,8 @@ class Setting:
         Every field of the resolved config, as JSON values.
     control : str
         Negative control; `none` stays out of the canonical text.
+    fill : str
+        Rule in place of the method's own; empty, and out of the canonical text, where it is that.
     """
 
     cohort_hash: str
@@ -47,12 +49,12 @@ class Setting:
     version: int
     config: Mapping[str, Any]
     control: str = "none"
+    fill: str = ""
 
     def canonical(self) -> str:
         """JSON with sorted keys, no blanks, ASCII: the same text for the same setting anywhere."""
-        parts = asdict(self)
-        if self.control == "none":
-            del parts["control"]
+        usual = (("control", "none"), ("fill", ""))
+        parts = dict(entry for entry in asdict(self).items() if entry not in usual)
         return json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @property

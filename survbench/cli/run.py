@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--train-missing", default="none", show_default=True, help="Training regime.")
 @click.option("--preset", help="quick, standard or paper; default: quick for embedded cohorts.")
 @click.option("--set", "changes", multiple=True, help="[METHOD.]key=value of a config; repeat.")
+@click.option("--fill", default="", help="zero, zero:N or mean; default: as each method says.")
 @click.option("--control", default="none", show_default=True, help="permute: shuffled outcomes.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--jobs", type=int, help="Processes at once; default: cores / threads.")

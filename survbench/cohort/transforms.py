@@ -145,17 +145,28 @@ class Fill:
         InputError
             `rule` is none of zero, zero:N, mean.
         """
-        match = re.fullmatch(r"zero(?::([1-9][0-9]*))?|mean", rule)
-        if match is None:
-            msg = f"fill {rule!r} is not known; use zero, zero:N (N patches) or mean"
-            raise InputError(msg)
-        patches = int(match[1] or 1)
+        patches = cls.patches(rule)
         values = {}
         for name, modality in cohort.modalities.items():
             mean = rule == "mean"
             row = _mean_row(modality) if mean else np.zeros(modality.width, np.float32)
             values[name] = np.tile(row, (patches, 1)) if isinstance(modality, Bags) else row
         return cls(rule, values)
+
+    @staticmethod
+    def patches(rule: str) -> int:
+        """Number of patches that stand in for an absent bag.
+
+        Raises
+        ------
+        InputError
+            `rule` is none of zero, zero:N, mean.
+        """
+        match = re.fullmatch(r"zero(?::([1-9][0-9]*))?|mean", rule)
+        if match is None:
+            msg = f"fill {rule!r} is not known; use zero, zero:N (N patches) or mean"
+            raise InputError(msg)
+        return int(match[1] or 1)
 
     def apply(self, cohort: Cohort, names: set[str]) -> Cohort:
         """Cohort in which nobody lacks the modalities `names`."""

@@ -191,3 +191,26 @@ def test_nobody_is_tested_who_was_trained_on(plan: Planner) -> None:
         train, test = set(ground.train(fold).case_id), set(ground.test(fold).case_id)
         assert not train & test
         assert len(train | test) == len(ground.cohort)
+
+
+def test_another_fill_is_another_setting_that_really_fills_otherwise(plan: Planner) -> None:
+    run_here(own := plan("plain", "G@0.4", folds=(0,)))
+    run_here(other := plan("plain", "G@0.4", folds=(0,), fill="mean"))
+    cells = [made.tasks[-1].cell for made in (own, other)]
+    assert cells[0].setting != cells[1].setting
+    assert [cell.record["contract"]["fill"] for cell in cells] == ["zero", "mean"]
+    assert cells[1].record["changed"]["fill"] == "mean"
+    zero, mean = (cell.prediction("G@0.4") for cell in cells)
+    lacks = ~zero.has["G"]
+    assert np.array_equal(zero.risk[~lacks], mean.risk[~lacks])
+    assert (zero.risk[lacks] == 0).all()
+    assert (mean.risk[lacks] != 0).all()  # clipped z-scores do not average to 0 exactly
+
+
+def test_the_fill_a_method_declares_is_no_change(plan: Planner) -> None:
+    assert plan("plain").settings == plan("plain", fill="zero").settings
+
+
+def test_an_unknown_fill_is_refused(plan: Planner) -> None:
+    with pytest.raises(InputError, match="zero:N"):
+        plan("plain", fill="nought")
