@@ -9,7 +9,7 @@ weights over pairs that were found once: numbers of a draw are two matrix produc
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,18 +74,12 @@ def bootstrap(
     ResultError
         Two rows disagree on the outcome of a patient.
     """
-    cells: dict[int, dict[int, list[FoldPredictions]]] = defaultdict(lambda: defaultdict(list))
-    for position, row in enumerate(rows):
-        for cell in row:
-            cells[cell.fold][position].append(cell)
-    total = np.zeros((draws, len(rows)))
-    folds = np.zeros(len(rows))
-    for fold, by_row in sorted(cells.items()):
-        positions = sorted(by_row)
-        total[:, positions] += _fold_draws(fold, [by_row[at] for at in positions], draws, seed)
-        folds[positions] += 1
-    with np.errstate(invalid="ignore"):
-        return total / folds
+    return _over_folds(rows, draws, lambda fold, n: fold_weights(fold, n, draws, seed))
+
+
+def c_indices(rows: Sequence[Sequence[FoldPredictions]]) -> Array:
+    """C-index (R,) of R rows on the patients as they are: what `bootstrap` resamples."""
+    return np.asarray(_over_folds(rows, 1, lambda _, n: np.ones((1, n)))[0])
 
 
 def fold_weights(fold: int, patients: int, draws: int, seed: int = 0) -> Array:
@@ -166,13 +160,31 @@ def _two_sided(difference: Array) -> float:
     return min(1.0, 2 * (float(tail) + 1) / (len(defined) + 1))
 
 
-def _fold_draws(
-    fold: int, rows: Sequence[Sequence[FoldPredictions]], draws: int, seed: int
+def _over_folds(
+    rows: Sequence[Sequence[FoldPredictions]], draws: int, weigh: Callable[[int, int], Array]
+) -> Array:
+    """Mean over folds of the C-index (draws, R) under weights (draws, N) of a fold's N patients."""
+    cells: dict[int, dict[int, list[FoldPredictions]]] = defaultdict(lambda: defaultdict(list))
+    for position, row in enumerate(rows):
+        for cell in row:
+            cells[cell.fold][position].append(cell)
+    total = np.zeros((draws, len(rows)))
+    folds = np.zeros(len(rows))
+    for fold, by_row in sorted(cells.items()):
+        positions = sorted(by_row)
+        total[:, positions] += _one_fold(fold, [by_row[at] for at in positions], weigh)
+        folds[positions] += 1
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / folds)
+
+
+def _one_fold(
+    fold: int, rows: Sequence[Sequence[FoldPredictions]], weigh: Callable[[int, int], Array]
 ) -> Array:
     """C-index (draws, R) of one fold."""
     roster = _roster(fold, rows)
     pairs = comparable_pairs(roster.time, roster.event)
-    weights = fold_weights(fold, len(roster.case_id), draws, seed)
+    weights = weigh(fold, len(roster.case_id))
     parts = [_mean_credit(row, roster, pairs) for row in rows]
     credit, counted = (np.stack(part, axis=1) for part in zip(*parts, strict=True))
     return weighted_c_index(weights, pairs, credit, counted)

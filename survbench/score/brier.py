@@ -55,23 +55,31 @@ def brier_score(at: Array, fold: FoldPredictions, censoring: Censoring) -> Array
     return np.asarray((dead * curve**2 + alive * (1 - curve) ** 2).mean(axis=0))
 
 
+def no_curve(fold: FoldPredictions, until: float | None) -> str:
+    """Why a fold has no survival curve up to `until` months, if given; empty where it has."""
+    if fold.survival is None:
+        return "the method gives a risk, no survival curve"
+    if fold.edges is None:
+        return "the times of the survival curve are not known"
+    ends = float(fold.edges[-1])
+    if until is not None and ends < until * (1 - _SAME_EDGE):
+        return f"survival is given until {ends:g} months, the score needs {until:g}"
+    return ""
+
+
 def integrated_brier_score(fold: FoldPredictions, censoring: Censoring | None) -> Score:
     """Mean Brier score of one fold over [0, last finite edge of its training fold].
 
     NaN with its reason for methods that give no survival curve, for curves that end earlier, and
     where training or test follow-up ends earlier.
     """
-    if fold.survival is None:
-        return Score.none("the method gives a risk, no survival curve")
-    if fold.edges is None:
-        return Score.none("the times of the survival curve are not known")
-    if censoring is None:
+    until = None if censoring is None else last_finite_edge(censoring.time, censoring.event)
+    reason = no_curve(fold, until)
+    if reason or fold.survival is None or fold.edges is None:
+        return Score.none(reason)
+    if censoring is None or until is None:
         return Score.none(NO_TRAINING)
-    until = last_finite_edge(censoring.time, censoring.event)
-    ends = float(fold.edges[-1])
-    if ends < until * (1 - _SAME_EDGE):
-        return Score.none(f"survival is given until {ends:g} months, the score needs {until:g}")
-    until = min(until, ends)
+    until = min(until, float(fold.edges[-1]))
     reason = beyond_support(fold.time, censoring, until)
     if reason:
         return Score.none(reason)

@@ -5,17 +5,14 @@ Folds share most of their training patients, so every p-value here is nominal.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from lifelines import CoxPHFitter
-from lifelines.exceptions import ConvergenceError, ConvergenceWarning
 from numpy.typing import NDArray
-from scipy.stats import chi2, norm
+from scipy.stats import chi2
 
-from survbench.score.predictions import Array, Mask, Score
+from survbench.score.predictions import Array, Estimate, Mask, Score
+from survbench.score.stratified_cox import stratified_cox
 
 
 @dataclass(frozen=True)
@@ -42,21 +39,6 @@ class LogRank:
     def p_value(self) -> float:
         """Upper tail of chi-squared on one degree of freedom."""
         return float(chi2.sf(self.statistic, 1))
-
-
-@dataclass(frozen=True)
-class HazardRatio:
-    """Hazard of the high over the low group, with its interval; NaN and why where undefined."""
-
-    value: float
-    low: float
-    high: float
-    reason: str = ""
-
-
-def high_risk(risk: Array, cut: float | None = None) -> Mask:
-    """Who is above the cut (N,); the median of these risks unless another cut is given."""
-    return np.asarray(risk > (np.median(risk) if cut is None else cut))
 
 
 def pooled(time: Array, event: Mask, high: Mask) -> Score:
@@ -97,23 +79,18 @@ def stratified_p(time: Array, event: Mask, high: Mask, stratum: NDArray[np.int64
 
 def hazard_ratio(
     time: Array, event: Mask, high: Mask, stratum: NDArray[np.int64], level: float = 0.95
-) -> HazardRatio:
-    """Hazard ratio of the high group with its Wald interval: Cox model stratified by fold."""
-    nan = float("nan")
+) -> Estimate:
+    """Hazard of the high over the low group with its Wald interval: Cox model by fold."""
     for name, group in (("high", high), ("low", ~high)):
+        if not group.any():
+            return Estimate.none(f"nobody is in the {name} risk group")
         if not event[group].any():
-            return HazardRatio(nan, nan, nan, f"no death in the {name} risk group")
-    frame = pd.DataFrame({"time": time, "event": event, "high": high * 1.0, "fold": stratum})
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", ConvergenceWarning)
-            model = CoxPHFitter().fit(frame, "time", "event", strata=["fold"])
-    except (ConvergenceError, ConvergenceWarning):
-        return HazardRatio(nan, nan, nan, "the Cox model of the two groups does not converge")
-    log_ratio, error = float(model.params_["high"]), float(model.standard_errors_["high"])
-    reach = float(norm.ppf((1 + level) / 2)) * error
-    low, value, top = np.exp([log_ratio - reach, log_ratio, log_ratio + reach])
-    return HazardRatio(float(value), float(low), float(top))
+            return Estimate.none(f"no death in the {name} risk group")
+    log_ratio = stratified_cox(time, event, high.astype(np.float64), stratum, level)
+    if log_ratio.reason:
+        return log_ratio
+    value, low, top = np.exp([log_ratio.value, log_ratio.low, log_ratio.high])
+    return Estimate(float(value), float(low), float(top))
 
 
 def _no_test(event: Mask, high: Mask) -> str:

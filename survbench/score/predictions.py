@@ -36,6 +36,22 @@ class Score:
         return cls(float("nan"), reason)
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """One number with its interval, or NaN and why there is none."""
+
+    value: float
+    low: float
+    high: float
+    reason: str = ""
+
+    @classmethod
+    def none(cls, reason: str) -> Estimate:
+        """No number, for this reason."""
+        nan = float("nan")
+        return cls(nan, nan, nan, reason)
+
+
 @dataclass(frozen=True, eq=False)
 class FoldPredictions:
     """What one fit (one seed, one fold) predicts for its test patients, and how they fared.
@@ -94,7 +110,36 @@ def read_predictions(path: str | Path) -> PredictionTable:
     ResultError
         The file is damaged; the message names file, row (the header is row 1) and column.
     """
-    table = _Table.read(Path(path), (*OUTCOME, "risk"))
+    return _predictions(_Table.read(Path(path), (*OUTCOME, "risk")))
+
+
+def parse_predictions(
+    path: str | Path, header: Sequence[str], rows: Sequence[Sequence[str]], first: int
+) -> PredictionTable:
+    """Predictions that are part of a larger file, as `read_predictions` reads them.
+
+    Parameters
+    ----------
+    path : path
+        The file, for messages.
+    header : sequence of str
+        Names of the columns.
+    rows : sequence of sequences of str
+        Cells of these patients.
+    first : int
+        Row of the file in which the first of them stands.
+
+    Raises
+    ------
+    ResultError
+        A cell is damaged; the message names file, row and column.
+    """
+    table = _Table(Path(path), tuple(header), tuple(map(tuple, rows)), first)
+    table.check((*OUTCOME, "risk"))
+    return _predictions(table)
+
+
+def _predictions(table: _Table) -> PredictionTable:
     curves = [name for name in table.header if name.startswith(SURVIVAL)]
     if curves != [f"{SURVIVAL}{k}" for k in range(1, len(curves) + 1)]:
         msg = f"{table.path}: survival columns are {', '.join(curves)}; they must run 1, 2, ... K"
@@ -135,6 +180,7 @@ class _Table:
     path: Path
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    first: int = 2  # row of the file in which the first of these rows stands
 
     @classmethod
     def read(cls, path: Path, needed: Sequence[str]) -> _Table:
@@ -148,25 +194,33 @@ class _Table:
         if len(lines) < 2:
             msg = f"{path} has no patient in it; run the cell again or take a fresh copy"
             raise ResultError(msg)
-        header = tuple(lines[0])
-        for number, line in enumerate(lines[1:], start=2):
-            if len(line) != len(header):
-                msg = f"{path}, row {number}: {len(line)} cells, but the header has {len(header)}"
-                raise ResultError(msg)
+        table = cls(path, tuple(lines[0]), tuple(map(tuple, lines[1:])))
+        table.check(needed)
         if not text.endswith("\n"):
             msg = f"{path}, row {len(lines)}: the file breaks off here; take a fresh copy"
             raise ResultError(msg)
+        return table
+
+    def check(self, needed: Sequence[str]) -> None:
+        """Refuse ragged rows, repeated columns, and the lack of a needed one."""
+        header = self.header
+        for number, line in enumerate(self.rows, start=self.first):
+            if len(line) != len(header):
+                msg = (
+                    f"{self.path}, row {number}: {len(line)} cells, but the header has "
+                    f"{len(header)}"
+                )
+                raise ResultError(msg)
         lacking = [name for name in needed if name not in header]
         twice = [name for name in header if header.count(name) > 1]
         if lacking or twice:
             what = f"no column {lacking[0]!r}" if lacking else f"column {twice[0]!r} twice"
-            msg = f"{path}, row 1: {what}; needed once each: {', '.join(needed)}"
+            msg = f"{self.path}, row 1: {what}; needed once each: {', '.join(needed)}"
             raise ResultError(msg)
-        return cls(path, header, tuple(map(tuple, lines[1:])))
 
     def refuse(self, row: int, name: str, allowed: str) -> NoReturn:
         value = self.rows[row][self.header.index(name)]
-        msg = f"{self.path}, row {row + 2}, column {name!r}: {value!r}; {allowed}"
+        msg = f"{self.path}, row {row + self.first}, column {name!r}: {value!r}; {allowed}"
         raise ResultError(msg)
 
     def text(self, name: str) -> list[str]:

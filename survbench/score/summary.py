@@ -9,10 +9,12 @@ import numpy as np
 
 from survbench.errors import ResultError
 from survbench.score.brier import integrated_brier_score
+from survbench.score.calibration import calibration_at, calibration_horizon, d_calibration
 from survbench.score.concordance import harrell
+from survbench.score.groups import NO_CUT, Cut, by_seed, risk_groups
 from survbench.score.ipcw import auc, censoring_of, uno_c
-from survbench.score.logrank import high_risk, pooled, stratified_p
-from survbench.score.predictions import Array, FoldPredictions, Mask, Score
+from survbench.score.logrank import hazard_ratio, pooled, stratified_p
+from survbench.score.predictions import Estimate, FoldPredictions, Score
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,20 @@ class Summary:
         Standard deviation (ddof 0) over seeds of the fold means.
     logrank_p, logrank_p_stratified : Score
         Groups cut at the median risk of each test fold; the median over seeds of the p-values.
+    hazard_ratio : Estimate
+        High over low risk at that cut, stratified by fold; medians over seeds.
+    deployable_p : Score
+        Like `logrank_p_stratified`, cut at the median risk of each training fold.
+    deployable_hazard_ratio : Estimate
+        Like `hazard_ratio`, at that cut.
+    d_calibration_p : Score
+        The median over seeds.
+    calibration_horizon : float or None
+        Months at which the next two are taken.
+    calibration_slope : Estimate
+        1 where predictions are neither too extreme nor too alike; the median over seeds.
+    calibration_error : Score
+        Mean distance of predicted and observed survival; the median over seeds.
     cells : mapping of (fold, seed) to FoldScores
         What the means are made of.
     """
@@ -59,6 +75,13 @@ class Summary:
     auc: Score
     logrank_p: Score
     logrank_p_stratified: Score
+    hazard_ratio: Estimate
+    deployable_p: Score
+    deployable_hazard_ratio: Estimate
+    d_calibration_p: Score
+    calibration_horizon: float | None
+    calibration_slope: Estimate
+    calibration_error: Score
     cells: dict[tuple[int, int], FoldScores] = field(default_factory=dict)
 
 
@@ -87,6 +110,9 @@ def summarise(cells: Sequence[FoldPredictions], horizon: float | None) -> Summar
     scores = {place: score_fold(cell, horizon) for place, cell in grid.items()}
     c_index = np.array([[scores[f, s].c_index.value for s in seeds] for f in folds])  # (F, S)
     first = [grid[fold, seeds[0]] for fold in folds]
+    of_seeds = by_seed(cells)
+    months = calibration_horizon(cells, horizon)
+    at_horizon = [calibration_at(folds, months) for folds in of_seeds]
     return Summary(
         folds=folds,
         seeds=seeds,
@@ -98,8 +124,17 @@ def summarise(cells: Sequence[FoldPredictions], horizon: float | None) -> Summar
         uno_c=_mean(scores, lambda cell: cell.uno_c),
         ibs=_mean(scores, lambda cell: cell.ibs),
         auc=_mean(scores, lambda cell: cell.auc),
-        logrank_p=_median([_pooled([grid[f, s] for f in folds]) for s in seeds]),
-        logrank_p_stratified=_median([_stratified([grid[f, s] for f in folds]) for s in seeds]),
+        logrank_p=_median([_pooled(folds) for folds in of_seeds]),
+        logrank_p_stratified=_median([_stratified(folds, "test") for folds in of_seeds]),
+        hazard_ratio=_median_estimate([_hazard_ratio(folds, "test") for folds in of_seeds]),
+        deployable_p=_median([_stratified(folds, "train") for folds in of_seeds]),
+        deployable_hazard_ratio=_median_estimate(
+            [_hazard_ratio(folds, "train") for folds in of_seeds]
+        ),
+        d_calibration_p=_median([d_calibration(folds).p_value for folds in of_seeds]),
+        calibration_horizon=months,
+        calibration_slope=_median_estimate([one.slope for one in at_horizon]),
+        calibration_error=_median([one.error for one in at_horizon]),
         cells=scores,
     )
 
@@ -136,21 +171,30 @@ def _median(scores: Sequence[Score]) -> Score:
     return without[0] if without else Score(float(np.median([score.value for score in scores])))
 
 
+def _median_estimate(estimates: Sequence[Estimate]) -> Estimate:
+    """Medians of the values and of both bounds."""
+    without = [one for one in estimates if not np.isfinite(one.value)]
+    if without:
+        return without[0]
+    value, low, high = np.median([(one.value, one.low, one.high) for one in estimates], axis=0)
+    return Estimate(float(value), float(low), float(high))
+
+
 def _pooled(folds: Sequence[FoldPredictions]) -> Score:
-    return pooled(*_joined(folds))
+    """Of one seed, cut at the median of each test fold."""
+    groups = risk_groups(folds)
+    return Score.none(NO_CUT) if groups is None else pooled(groups.time, groups.event, groups.high)
 
 
-def _stratified(folds: Sequence[FoldPredictions]) -> Score:
-    stratum = np.repeat([cell.fold for cell in folds], [len(cell) for cell in folds])
-    return stratified_p(*_joined(folds), stratum)
+def _stratified(folds: Sequence[FoldPredictions], cut: Cut) -> Score:
+    groups = risk_groups(folds, cut)
+    if groups is None:
+        return Score.none(NO_CUT)
+    return stratified_p(groups.time, groups.event, groups.high, groups.fold)
 
 
-def _joined(
-    folds: Sequence[FoldPredictions],
-) -> tuple[Array, Mask, Mask]:
-    """Time, event and risk group (N,) of all folds, cut at the median risk of each."""
-    return (
-        np.concatenate([cell.time for cell in folds]),
-        np.concatenate([cell.event for cell in folds]),
-        np.concatenate([high_risk(cell.risk) for cell in folds]),
-    )
+def _hazard_ratio(folds: Sequence[FoldPredictions], cut: Cut) -> Estimate:
+    groups = risk_groups(folds, cut)
+    if groups is None:
+        return Estimate.none(NO_CUT)
+    return hazard_ratio(groups.time, groups.event, groups.high, groups.fold)

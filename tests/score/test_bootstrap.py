@@ -5,8 +5,8 @@ import pytest
 from sksurv.metrics import concordance_index_censored
 
 from survbench.errors import ResultError
-from survbench.score import bootstrap, interval
-from survbench.score.bootstrap import compare, fold_weights, holm
+from survbench.score import bootstrap, interval, summarise
+from survbench.score.bootstrap import c_indices, compare, fold_weights, holm
 from tests.score.simulated import fold, resampled
 
 
@@ -26,6 +26,13 @@ def test_each_draw_is_scikit_survivals_number_on_resampled_patients(tied: bool) 
                 by_fold.setdefault(cell.fold, []).append(score)
             wanted = np.mean([np.mean(seeds) for seeds in by_fold.values()])
             assert ours[draw, position] == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_what_is_resampled_is_the_tabulated_c_index(tied: bool) -> None:
+    rows = [[fold(f, seed=s, tied=tied, stream=r) for f in (0, 2) for s in (0, 1)] for r in (0, 1)]
+    wanted = [summarise(row, 12.0).c_index.value for row in rows]
+    assert c_indices(rows) == pytest.approx(wanted, abs=1e-12)
 
 
 def test_a_row_that_leaves_patients_out_is_resampled_with_the_same_draw() -> None:
