@@ -33,12 +33,14 @@ from survbench.bench.disk import (
     write_whole,
     writing,
 )
+from survbench.bench.kept import KeptFit
 from survbench.cohort import Cohort
 from survbench.errors import ResultError
 from survbench.method import Prediction
 from survbench.score.predictions import (
     SURVIVAL,
-    FoldPredictions,
+    Array,
+    Mask,
     PredictionTable,
     read_outcome,
     read_predictions,
@@ -50,7 +52,7 @@ _FOLDER = re.compile(r"seed(\d+)-fold(\d+)")
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(KeptFit):
     """Where one fit and its predictions are kept; every reader checks what it reads.
 
     Parameters
@@ -145,33 +147,20 @@ class Cell:
         self._check_prediction(regime)
         return read_predictions(self._prediction_file(regime, ".csv"))
 
-    def scorable(self, regime: str) -> FoldPredictions:
-        """Predictions of a regime with the edges and the training outcome that scores need."""
-        self._check("train.csv")
-        table, edges = self.prediction(regime), self.record["edges"]
-        _, train_time, train_event = read_outcome(self.folder / "train.csv")
-        return FoldPredictions(
-            fold=self.fold,
-            seed=self.seed,
-            case_id=table.case_id,
-            time=table.time,
-            event=table.event,
-            risk=table.risk,
-            survival=table.survival,
-            edges=None if edges is None else np.array(edges, np.float64),
-            train_time=train_time,
-            train_event=train_event,
-            train_median_risk=self.record.get("train_median_risk"),
-        )
+    def training(self) -> tuple[Array, Mask]:
+        """Months and events of the training patients."""
+        _, time, event = self.train_outcome()
+        return time, event
 
-    def filled(self, regime: str) -> bool:
-        """Whether the method had something filled in for somebody: such rows are marked `*`."""
-        contract = self.record["contract"]
-        if contract["fill"] is None:
-            return False
-        has = self.prediction(regime).has
-        needed = set(contract["uses"]) - set(contract["tolerates"])
-        return not all(has[name].all() for name in needed)
+    def train_outcome(self) -> tuple[NDArray[np.str_], Array, Mask]:
+        """Case ids, months and events of the training patients."""
+        self._check("train.csv")
+        return read_outcome(self.folder / "train.csv")
+
+    def prediction_text(self, regime: str) -> str:
+        """Prediction file of a regime as it is written, checked as `prediction` does."""
+        self.prediction(regime)
+        return self._prediction_file(regime, ".csv").read_text(encoding="utf-8")
 
     def verify(self) -> None:
         """Check every file of the cell against its hash.

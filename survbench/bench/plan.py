@@ -73,6 +73,8 @@ class Plan:
         Processes at once.
     timeout : float or None
         Minutes a cell may take.
+    control : str
+        Negative control; "none" for real outcomes.
     notes : list of str
         What the user should know before the run.
     """
@@ -85,6 +87,7 @@ class Plan:
     results: Path
     jobs: int
     timeout: float | None
+    control: str = NONE
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -142,6 +145,7 @@ def make_plan(request: Request) -> Plan:
         results=request.results,
         jobs=_jobs(request, len(todo)),
         timeout=request.timeout,
+        control=request.control,
         notes=notes + _told_of(ground, regimes),
     )
 

@@ -70,18 +70,29 @@ def _carry_out(plan: Plan) -> int:
     """Run a plan, print the table of its own rows and what failed."""
     from survbench.bench.execute import execute
     from survbench.bench.progress import shown
-    from survbench.report import leaderboard, render
 
     kept = len(plan.tasks) - len(plan.todo)
     if kept:
         say(f"{kept} of {len(plan.tasks)} cells are there already")
     with shown(sys.stderr, len(plan.todo)) as watcher:
         execute(plan, watcher)
-    rows = leaderboard(plan.results, cohort=plan.ground.cohort.name, settings=plan.settings)
-    print(render([row for row in rows if row.regime in plan.regimes]), end="")
+    print(_table(plan), end="")
     failures = plan.failures()
     for failure in failures:
         say(f"failed: {failure}")
     if failures:
         say("try again what failed with --retry-failed")
     return FAILED if failures else DONE
+
+
+def _table(plan: Plan) -> str:
+    """The rows of this run."""
+    from survbench.report import leaderboard, render
+    from survbench.report.control import control_rows, render_control
+
+    cohort, settings = plan.ground.cohort.name, plan.settings
+    if plan.control != "none":
+        told = control_rows(plan.results, cohort=cohort)
+        return render_control([row for row in told if row.setting in settings])
+    rows = leaderboard(plan.results, cohort=cohort, settings=settings)
+    return render([row for row in rows if row.regime in plan.regimes])

@@ -1,4 +1,4 @@
-"""Results on disk to leaderboard rows: one per setting and regime, scored from prediction files."""
+"""Kept fits to leaderboard rows: one per setting and regime, scored from predictions."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from survbench.bench.cell import Cell, find_cells, find_failures
+from survbench.bench.cell import find_cells, find_failures
+from survbench.bench.kept import KeptFit
 from survbench.cohort import Regime
+from survbench.report.control import is_control
 from survbench.report.row import UNDER_FITTED, UNRANKED, About, Row, board_key, rank_order
 from survbench.score import FoldPredictions, Summary, bootstrap, interval, summarise
 from survbench.score.bootstrap import DRAWS, compare
@@ -21,6 +23,7 @@ from survbench.score.ipcw import beyond_support, censoring_of
 MIN_SEEDS = 3  # fewer seeds are never compared
 _HASH_DIGITS = 12
 _LACKING = re.compile(r"(\d+) of (\d+)( test patients lack .*)")
+Failure: TypeAlias = tuple[KeptFit, str, str]  # where, "fit" or the regime, the error
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,8 @@ class _Setting:
     """Cells of one setting: those with a fit, and what failed, by (seed, fold)."""
 
     name: tuple[str, str, str]  # cohort, method, id
-    cells: list[Cell] = field(default_factory=list)
-    failures: list[tuple[Cell, str, str]] = field(default_factory=list)
+    cells: list[KeptFit] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
 
     @property
     def places(self) -> list[tuple[int, int]]:
@@ -90,7 +93,33 @@ def scored_rows(
     ResultError
         There is no such folder, or a file in it is damaged.
     """
-    found = _settings(results_dir, cohort)
+    cells, failures = find_cells(results_dir, cohort), find_failures(results_dir, cohort)
+    return score_fits(cells, failures, settings=settings)
+
+
+def score_fits(
+    fits: Iterable[KeptFit],
+    failures: Iterable[Failure] = (),
+    *,
+    settings: Collection[str] | None = None,
+) -> list[Scored]:
+    """Rows of fits wherever they are kept, in the order of the leaderboard.
+
+    Parameters
+    ----------
+    fits : iterable of KeptFit
+        Of a results folder or of submissions.
+    failures : iterable of (fit, "fit" or the regime, error)
+        What failed: a row that lacks it has no number.
+    settings : collection of str or None
+        Only these setting ids.
+
+    Raises
+    ------
+    ResultError
+        A file is damaged, or two rows disagree on the outcome of a patient.
+    """
+    found = _settings(fits, failures)
     wanted = [one for one in found if settings is None or one.name[2] in settings]
     scored = [entry for one in wanted for entry in _rows(one, _folds_of_splits(found))]
     ready = [entry for group in _same_patients(scored) for entry in _with_intervals(group)]
@@ -101,16 +130,17 @@ def _place_on_board(entry: Scored) -> tuple[Any, ...]:
     return board_key(entry.row), rank_order(entry.row), entry.row.setting
 
 
-def _settings(results_dir: str | Path, cohort: str | None) -> list[_Setting]:
+def _settings(fits: Iterable[KeptFit], failures: Iterable[Failure]) -> list[_Setting]:
     found: dict[tuple[str, str, str], _Setting] = {}
 
-    def of(cell: Cell) -> _Setting:
+    def of(cell: KeptFit) -> _Setting:
         name = (cell.cohort, cell.method, cell.setting)
         return found.setdefault(name, _Setting(name))
 
-    for cell in find_cells(results_dir, cohort):
-        of(cell).cells.append(cell)
-    for cell, stage, error in find_failures(results_dir, cohort):
+    for cell in fits:
+        if not is_control(cell):
+            of(cell).cells.append(cell)
+    for cell, stage, error in failures:
         of(cell).failures.append((cell, stage, error))
     return [found[name] for name in sorted(found)]
 
@@ -178,8 +208,11 @@ def _described(one: _Setting, regime: str, every_fold: set[int]) -> Row:
         about=About(
             presets=tuple(record["presets"]),
             simulated=info["simulated"],
+            endpoint=info.get("endpoint", ""),
             cohort_notes=_cohort_notes(info),
             horizon=info["horizon_months"],
+            modalities=tuple(record["modalities"]),
+            uses=tuple(record["contract"]["uses"]),
             fill=record["contract"]["fill"],
             folds=tuple(folds),
             seeds=tuple(seeds),
@@ -196,6 +229,15 @@ def _numbered(base: Row, summary: Summary, *, filled: bool) -> Row:
         name: getattr(summary, name)
         for name in ("uno_c", "ibs", "auc", "logrank_p", "logrank_p_stratified")
     }
+    aside = {
+        name: getattr(summary, name)
+        for name in ("deployable_p", "d_calibration_p", "calibration_error")
+    }
+    estimates = {
+        name: getattr(summary, name)
+        for name in ("hazard_ratio", "deployable_hazard_ratio", "calibration_slope")
+    }
+    every = {**scores, **aside, **estimates}
     return replace(
         base,
         seeds=len(summary.seeds),
@@ -212,7 +254,10 @@ def _numbered(base: Row, summary: Summary, *, filled: bool) -> Row:
             base.about,
             fill=base.about.fill if filled else None,
             seed_std=summary.c_index_seed_std,
-            reasons={name: score.reason for name, score in scores.items() if score.reason},
+            **{name: score.value for name, score in aside.items()},
+            **estimates,
+            calibration_horizon=summary.calibration_horizon,
+            reasons={name: number.reason for name, number in every.items() if number.reason},
         ),
     )
 
@@ -349,5 +394,5 @@ def _listed(numbers: Iterable[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def _place(cell: Cell) -> str:
+def _place(cell: KeptFit) -> str:
     return f"fold {cell.fold}, seed {cell.seed}"

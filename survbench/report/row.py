@@ -9,11 +9,13 @@ from functools import cached_property
 
 from survbench.bench.truth import TRUTH
 from survbench.score.bootstrap import Comparison
+from survbench.score.predictions import Estimate
 
 CONTROLS = ("clinical", "site")  # stand above every board, never ranked
 UNRANKED = (*CONTROLS, *TRUTH)
 UNDER_FITTED = 0.65  # C-index in training below which a row is flagged
 NAN = float("nan")
+NO_ESTIMATE = Estimate.none("")
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,18 @@ class About:
         All presets that give the row's config.
     simulated : bool
         Whether the cohort is simulated.
+    endpoint : str
+        What the event is, such as overall survival.
     cohort_notes : tuple of str
         What must be said wherever the cohort is shown.
     horizon : float or None
         Months at which Uno's C and the AUC are taken.
     uncensored : (float, float) or None
         Smallest and largest G(horizon) of the folds.
+    modalities : tuple of str
+        Those of the cohort.
+    uses : tuple of str
+        Modalities and covariates the method reads.
     fill : str or None
         Rule by which something missing was filled in, where it was.
     folds, seeds : tuple of int
@@ -48,8 +56,22 @@ class About:
         Bootstrap resamples behind the interval.
     flags : tuple of str
         Remarks, such as 'under-fitted'.
+    hazard_ratio : Estimate
+        High over low risk, cut at the median of each test fold, stratified by fold.
+    deployable_p : float
+        Log-rank p stratified by fold, cut at the median risk of each training fold.
+    deployable_hazard_ratio : Estimate
+        The hazard ratio at that cut.
+    d_calibration_p : float
+        Small where the survival curves are wrong.
+    calibration_horizon : float or None
+        Months at which calibration is looked at; no later than survival curves end.
+    calibration_slope : Estimate
+        1 where predicted survival is neither too extreme nor too alike.
+    calibration_error : float
+        Mean distance of predicted and observed survival.
     reasons : mapping of field to str
-        Why a number other than the C-index is NaN.
+        Why a number other than the C-index is NaN, of `Row` or of `About`.
     reference : str
         Method the row is compared with; empty where it is not.
     family : int
@@ -61,9 +83,12 @@ class About:
     source: str = ""
     presets: tuple[str, ...] = ()
     simulated: bool = False
+    endpoint: str = ""
     cohort_notes: tuple[str, ...] = ()
     horizon: float | None = None
     uncensored: tuple[float, float] | None = None
+    modalities: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
     fill: str | None = None
     folds: tuple[int, ...] = ()
     seeds: tuple[int, ...] = ()
@@ -72,6 +97,13 @@ class About:
     seed_std: float = NAN
     draws: int = 0
     flags: tuple[str, ...] = ()
+    hazard_ratio: Estimate = NO_ESTIMATE
+    deployable_p: float = NAN
+    deployable_hazard_ratio: Estimate = NO_ESTIMATE
+    d_calibration_p: float = NAN
+    calibration_horizon: float | None = None
+    calibration_slope: Estimate = NO_ESTIMATE
+    calibration_error: float = NAN
     reasons: Mapping[str, str] = field(default_factory=dict)
     reference: str = ""
     family: int = 0

@@ -29,6 +29,7 @@ def write_method(
     stream: int = 0,
     survival: bool = True,
     config: dict[str, Any] | None = None,
+    control: str = "none",
     **changes: Any,
 ) -> list[Cell]:
     """Cells of one setting; `changes` replace entries of each record."""
@@ -38,6 +39,7 @@ def write_method(
             cell = Cell(results, "toy", method, setting, seed, fold)
             made = simulated(fold, seed=seed, stream=stream)
             record = _record(cell, made, config or {}) | changes
+            record["setting"]["control"] = control
             if not survival:
                 record["edges"] = None
             cell.write_fit(record, _cohort(made, train=True), lambda folder: None)

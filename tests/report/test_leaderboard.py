@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,22 @@ def test_a_row_holds_what_its_predictions_score(tmp_path: Path) -> None:
         assert math.isfinite(wanted)
         assert getattr(row, name) == pytest.approx(wanted, rel=1e-9)
     assert (row.mark, row.reason) == ("", "")
+
+
+def test_what_tables_say_beside_the_fields_is_that_of_the_summary(tmp_path: Path) -> None:
+    write_method(tmp_path, "abmil", train_median_risk=0.1)
+    write_method(tmp_path, "older", survival=False)
+    rows = {row.method: row for row in leaderboard(tmp_path)}
+    folds = [replace(fold(f), train_median_risk=0.1) for f in range(3)]
+    about, summary = rows["abmil"].about, summarise(folds, 12.0)
+    assert about.hazard_ratio == summary.hazard_ratio
+    assert about.deployable_hazard_ratio == summary.deployable_hazard_ratio
+    assert about.deployable_p == summary.deployable_p.value < 1
+    assert about.d_calibration_p == pytest.approx(summary.d_calibration_p.value, rel=1e-9)
+    older = rows["older"].about
+    assert math.isnan(older.deployable_p)
+    assert "was not recorded" in older.reasons["deployable_p"]
+    assert "no survival curve" in older.reasons["d_calibration_p"]
 
 
 def test_an_interval_does_not_depend_on_the_other_rows(tmp_path: Path) -> None:

