@@ -43,7 +43,13 @@ def sources() -> dict[str, Path]:
         for file in (Path(path, name) for name in names)
         if "__pycache__" not in Path(path).parts
         if not file.is_symlink()
+        if not is_submitted(file)
     }
+
+
+def is_submitted(file: Path) -> bool:
+    """Whether a file is part of leaderboards/<cohort>/<method>/<setting>, which is not shipped."""
+    return HOME["leaderboards"] in file.parents and len(file.relative_to(ROOT).parts) == 5
 
 
 def checked(*command: str | Path, cwd: Path, path: Path | None = None) -> str:
@@ -72,6 +78,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copy of the tree without symlinks, as on a system that has none."""
     copy = tmp_path_factory.mktemp("checkout") / "survbench"
     shutil.copytree(ROOT, copy, symlinks=True, ignore=NOT_SOURCE)
+    planted = copy / "leaderboards" / "planted" / "abmil" / "0123456789ab"
+    planted.mkdir(parents=True)
+    for name in ("cells.json", "predictions.csv.gz", "train.csv", "SHA256SUMS"):
+        (planted / name).write_text("no wheel carries this\n")
     for name in HOME:
         (copy / "survbench" / name).unlink(missing_ok=True)
     return copy

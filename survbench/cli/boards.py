@@ -1,34 +1,152 @@
-"""`survbench leaderboard` and `survbench score`: predictions to numbers."""
+"""`survbench leaderboard`, `submit` and `score`: predictions to numbers, here and committed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from survbench.errors import UnknownNameError
+from survbench.cli.console import DONE, FAILED, listed, say
+from survbench.errors import InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from survbench.report import Row
 
 FORMATS = "text, github, latex, csv or json"
+LAYOUTS = "board: all numbers; paper: methods by cohorts"
+COMMITTED = "the committed folder"
+SUBMISSIONS = "leaderboards"
 
 
 @click.command()
-@click.option("--results", type=Path, required=True, help="Folder that 'survbench run' wrote.")
+@click.option("--results", type=Path, help="Folder that 'survbench run' wrote.")
 @click.option("--cohort", help="Only this cohort.")
 @click.option("--format", default="text", show_default=True, help=FORMATS)
-def leaderboard(results: Path, cohort: str | None, format: str) -> None:
-    """Score the predictions in a results folder and show its leaderboards."""
-    from survbench.bench.cell import find_cells
-    from survbench.report import leaderboard as rows_of
-    from survbench.report import render
+@click.option("--layout", default="board", show_default=True, help=LAYOUTS)
+@click.option("--control", is_flag=True, help="Only the negative controls of --results.")
+@click.option("--ledger", is_flag=True, help="The papers' numbers beside these.")
+@click.option("--site", type=Path, help="Write all of it as a static site into this folder.")
+@click.option(
+    "--verify",
+    is_flag=False,
+    flag_value=COMMITTED,
+    metavar="[FOLDER]",
+    help="Recompute the boards of a folder of submissions, and name what disagrees.",
+)
+def leaderboard(
+    results: Path | None,
+    cohort: str | None,
+    format: str,
+    layout: str,
+    control: bool,
+    ledger: bool,
+    site: Path | None,
+    verify: str | None,
+) -> int:
+    """Show the committed leaderboards, or those of a results folder, scored anew."""
+    if verify is not None:
+        if results is not None or ledger:
+            msg = "--verify stands alone: it recomputes a folder of submissions"
+            raise InputError(msg)
+        return _verify(verify, cohort)
 
-    render([], format)  # a wrong format is told before the scoring
+    if site is not None:
+        from survbench.report.site import publish
+
+        publish(site, results=results, cohort=cohort)
+        print(f"open {site / 'index.html'}")
+        return DONE
+
+    from survbench.report import render
+    from survbench.report.control import control_rows, render_control
+    from survbench.report.ledger import ledger as beside
+    from survbench.report.ledger import render_ledger
+
+    if control:
+        if results is None:
+            msg = "--control needs --results, the folder of a run with --control permute"
+            raise InputError(msg)
+        print(render_control(control_rows(results, cohort=cohort)), end="")
+        return DONE
+    # a wrong format is told before the scoring
+    _ = render_ledger([], format) if ledger else render([], format, layout)
+    rows = _rows(results, cohort)
+    text = render_ledger(beside(rows), format) if ledger else render(rows, format, layout)
+    print(text, end="")
+    return DONE
+
+
+def _rows(results: Path | None, cohort: str | None) -> Sequence[Row]:
+    """Committed rows, or those of a results folder; never both."""
+    from survbench.report import leaderboard as rows_of
+    from survbench.report.submissions.rendered import rendered_rows
+
+    if results is None:
+        return rendered_rows(cohort)
     rows = rows_of(results, cohort=cohort)
     if cohort is not None and not rows:
+        from survbench.bench.cell import find_cells
+
         known = {cell.cohort for cell in find_cells(results)}
         kind, see = "cohort in these results", f"'survbench leaderboard --results {results}'"
         raise UnknownNameError(kind, cohort, known, see)
-    print(render(rows, format), end="")
+    return rows
+
+
+def _verify(folder: str, cohort: str | None) -> int:
+    """Say whether everything below a folder follows from its submissions."""
+    from survbench.report.submissions.rendered import committed
+    from survbench.report.submissions.verify import verify
+
+    root = Path(str(committed())) if folder == COMMITTED else Path(folder)
+    found = verify(root, cohort)
+    for line in found.wrong:
+        say(f"wrong: {line}")
+    print(
+        f"{found.boards} boards, {found.submissions} submissions, {found.rows} rows recomputed: "
+        f"{f'{len(found.wrong)} disagreements' if found.wrong else 'every number follows'}"
+    )
+    return FAILED if found.wrong else DONE
+
+
+@click.command()
+@click.argument("results", required=False, type=Path)
+@click.option(
+    "--to", default=SUBMISSIONS, show_default=True, type=Path, help="Folder of submissions."
+)
+@click.option("--cohort", help="Only this cohort.")
+@click.option("--method", multiple=True, help="Only these methods.")
+@click.option("--setting", multiple=True, help="Only these setting ids.")
+def submit(
+    results: Path | None,
+    to: Path,
+    cohort: str | None,
+    method: Sequence[str],
+    setting: Sequence[str],
+) -> int:
+    """Pack the RESULTS of 'survbench run' for a pull request and render their boards.
+
+    Without RESULTS every board is only rendered anew from the submissions that are there.
+    """
+    from survbench.report.submissions.pack import pack
+    from survbench.report.submissions.submission import find_submissions
+    from survbench.report.submissions.verify import render_boards
+
+    if results is None:
+        cohorts = {one.cohort for one in find_submissions(to, cohort)}
+    else:
+        packed = pack(results, to, cohort=cohort, methods=listed(method), settings=listed(setting))
+        cohorts = {one.submission.cohort for one in packed}
+        for one in packed:
+            what = "written" if one.changed else "there already"
+            print(f"{one.submission.place}: {one.fits} fits, {one.size / 1000:.0f} kB, {what}")
+    if not cohorts:
+        msg = f"no finished fit to submit in {results or to}; see 'survbench run --help'"
+        raise InputError(msg)
+    render_boards(to, sorted(cohorts))
+    return max(_verify(str(to), name) for name in sorted(cohorts))
 
 
 @click.command()

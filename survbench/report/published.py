@@ -1,10 +1,13 @@
-"""Numbers that papers printed, as rows of boards of their own."""
+"""Numbers that papers printed, as rows of boards of their own, and what they were measured on."""
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
@@ -12,24 +15,77 @@ from survbench.errors import ResultError
 from survbench.report.row import About, Row, board_key, rank_order
 
 COLUMNS = ("source", "table", "method", "missing", "cohort", "c_index", "std")
+PAPERS = "papers.toml"
 
 
-def published(path: str | Path | Traversable) -> list[Row]:
+@dataclass(frozen=True)
+class Paper:
+    """What a paper measured on, as far as it says.
+
+    Parameters
+    ----------
+    name : str
+        As the published tables' `source` names it.
+    paper : str
+        Whose it is and where it appeared.
+    endpoint : str
+        What the event is.
+    features : str
+        Its patch features: the last part of the name of a cohort that has them.
+    patients : mapping of cohort to int
+        Patients per cohort.
+    """
+
+    name: str
+    paper: str
+    endpoint: str
+    features: str
+    patients: Mapping[str, int]
+
+
+def published(path: str | Path | Traversable | None = None) -> list[Row]:
     """Rows of a table `source,table,method,missing,cohort,c_index,std`; blank where none is given.
+
+    Parameters
+    ----------
+    path : path or None
+        The table; None for those of all papers that come with survbench.
 
     Raises
     ------
     ResultError
         A column is missing, or a cell is no number; the message names file and row.
     """
-    file = Path(path) if isinstance(path, str) else path
+    if path is None:
+        files = [file for file in _folder().iterdir() if file.name.endswith(".csv")]
+    else:
+        files = [Path(path) if isinstance(path, str) else path]
+    rows = [row for file in files for row in _read(file)]
+    return sorted(rows, key=lambda row: (board_key(row), rank_order(row)))
+
+
+def papers() -> dict[str, Paper]:
+    """Papers whose numbers come with survbench, by name."""
+    told = tomllib.loads((_folder() / PAPERS).read_text(encoding="utf-8"))
+    return {name: Paper(name, **values) for name, values in told.items()}
+
+
+def paper_of(row: Row) -> str:
+    """Name of the paper a published row is from."""
+    return row.about.source.partition(", table ")[0]
+
+
+def _folder() -> Traversable:
+    return resources.files("survbench.leaderboards") / "published"
+
+
+def _read(file: Path | Traversable) -> list[Row]:
     lines = csv.DictReader(file.read_text(encoding="utf-8").splitlines())
     lacking = [name for name in COLUMNS if name not in (lines.fieldnames or ())]
     if lacking:
         msg = f"{file.name}, row 1: no column {lacking[0]!r}; needed: {', '.join(COLUMNS)}"
         raise ResultError(msg)
-    rows = _rows(file.name, lines)
-    return sorted(rows, key=lambda row: (board_key(row), rank_order(row)))
+    return _rows(file.name, lines)
 
 
 def _rows(name: str, lines: Iterable[dict[str, str | None]]) -> list[Row]:

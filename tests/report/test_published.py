@@ -4,6 +4,7 @@ import pytest
 
 from survbench.errors import ResultError
 from survbench.report import boards, published, render
+from survbench.report.published import paper_of, papers
 
 HEADER = "source,table,method,missing,cohort,c_index,std\n"
 
@@ -42,3 +43,21 @@ def test_every_number_of_the_reference_is_read(shared: Path) -> None:
     path = shared / "reference" / "published.csv"
     rows = published(path)
     assert len(rows) == len(path.read_text().splitlines()) - 1
+
+
+def test_what_comes_with_survbench_is_the_reference_unchanged(shared: Path) -> None:
+    def lines(file: Path) -> list[str]:
+        return file.read_text().splitlines()[1:]
+
+    folder = Path(__file__).parents[2] / "leaderboards" / "published"
+    shipped = [line for file in folder.glob("*.csv") for line in lines(file)]
+    assert sorted(shipped) == sorted(lines(shared / "reference" / "published.csv"))
+
+
+def test_every_published_number_is_of_a_known_paper_and_file() -> None:
+    known = papers()
+    assert {paper_of(row) for row in published()} == set(known)
+    folder = Path(__file__).parents[2] / "leaderboards" / "published"
+    for name in known:
+        file = folder / f"{name.lower()}.csv"
+        assert {paper_of(row) for row in published(file)} == {name}

@@ -1,0 +1,1 @@
+"""Committed leaderboards: predictions anyone can score again, and the boards made from them."""
