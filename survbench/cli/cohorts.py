@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from survbench.cli.console import DONE, FAILED, Command, Commands, listed, say
+from survbench.errors import InputError
 
 
 @click.group(cls=Commands)
@@ -39,6 +40,27 @@ def show(source: str) -> None:
                 print(f"  {name}: {_flat(inner)}")
         else:
             print(f"{key}: {_flat(value)}")
+
+
+@cohort.command()
+@click.argument("source")
+@click.option("--splits", help="Name, CSV file or MCAT folder; default: as the cohort says.")
+@click.option("--out", type=Path, help="Write it as JSON, such as leaderboards/NAME.card.json.")
+def card(source: str, splits: str | None, out: Path | None) -> None:
+    """Describe a cohort (a name or a folder) without any patient's data: flow, outcome, sites."""
+    from survbench.cohort.catalogue import load_cohort
+    from survbench.cohort.folds import read_splits
+    from survbench.report.cards import cohort_card, render_card, write_card
+
+    known = load_cohort(source)
+    named = splits or known.info.default_splits
+    if named is None:
+        msg = f"cohort {known.name!r} names no splits; give --splits"
+        raise InputError(msg)
+    made = cohort_card(known, read_splits(named))
+    print(render_card(made), end="")
+    if out is not None:
+        write_card(made, out)
 
 
 def _flat(value: object) -> str:
