@@ -229,16 +229,8 @@ class Method(ABC):
         InputError
             The method is not fitted, or the cohort is not of the kind it was fitted on.
         """
-        order = self._fitted_order()
         masked = Regime.parse(missing).apply(cohort)
-        for name in order:
-            self._check_columns(masked.cohort, name)
-        seen = self._scaled(masked.cohort)
-        needed = set(order) - _names(self.tolerates, order)
-        if self._fill is None:
-            self._refuse_absence(seen, needed)
-        else:
-            seen = self._fill.apply(seen, needed)
+        seen = self.seen(masked.cohort)
         with isolated(self.stream("predict")):
             prediction = self.predict_cases(seen)
         self._check_prediction(prediction, masked.cohort)
@@ -249,6 +241,25 @@ class Method(ABC):
             case_id=masked.cohort.case_id,
             diagnostics={**prediction.diagnostics, **fidelity},
         )
+
+    @final
+    def seen(self, cohort: Cohort) -> Cohort:
+        """What `predict_cases` gets to see of masked patients: declared, transformed, filled.
+
+        Raises
+        ------
+        MissingModalityError, InputError
+            As in `predict`.
+        """
+        order = self._fitted_order()
+        for name in order:
+            self._check_columns(cohort, name)
+        seen = self._scaled(cohort)
+        needed = set(order) - _names(self.tolerates, order)
+        if self._fill is None:
+            self._refuse_absence(seen, needed)
+            return seen
+        return self._fill.apply(seen, needed)
 
     @final
     def filled(self, cohort: Cohort, *, missing: str | Regime = "none") -> bool:

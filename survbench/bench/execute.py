@@ -80,7 +80,7 @@ def execute(plan: Plan, watcher: Watcher) -> list[Outcome]:
     run = _Run(plan, watcher, queue=deque(plan.todo))
     sweep(plan.results / WORK)
     try:
-        with _thread_variables(max((task.threads for task in plan.todo), default=1)):
+        with thread_variables(max((task.threads for task in plan.todo), default=1)):
             while run.queue or run.held or any(worker.task for worker in run.workers):
                 _hand_out(run)
                 _listen(run)
@@ -190,7 +190,7 @@ def _bury(run: _Run, worker: _Worker, why: str | None = None) -> None:
     if worker.task is None:
         return
     cell = worker.task.cell
-    why = why or f"ChildProcessError: its process {_death(worker.process.exitcode)}"
+    why = why or f"ChildProcessError: its process {death(worker.process.exitcode)}"
     lock = cell.lock
     if lock.take():  # else another run has taken over what the dead left
         cell.fail(worker.stage if cell.whole else "fit", {"error": why, "traceback": []})
@@ -198,7 +198,8 @@ def _bury(run: _Run, worker: _Worker, why: str | None = None) -> None:
     _keep(run, Outcome(cell, "failed", why))
 
 
-def _death(code: int | None) -> str:
+def death(code: int | None) -> str:
+    """How a process that is gone has ended, in words."""
     if code is not None and code < 0:
         name = signal.Signals(-code).name
         memory = " (out of memory?)" if -code == signal.SIGKILL else ""
@@ -217,14 +218,14 @@ def _start(source: Source) -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=work, args=(theirs, source), daemon=True)
-    with _deaf_to_ctrl_c():
+    with deaf_to_ctrl_c():
         process.start()
     theirs.close()
     return _Worker(process, ours)
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
+def deaf_to_ctrl_c() -> Iterator[None]:
     """Let processes born here ignore Ctrl-C: it reaches the parent, who ends them."""
     if threading.current_thread() is not threading.main_thread():  # may not set handlers
         yield
@@ -237,7 +238,7 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
 
 
 @contextmanager
-def _thread_variables(threads: int) -> Iterator[None]:
+def thread_variables(threads: int) -> Iterator[None]:
     """Environment in which workers are born: numerical libraries read it once, when loaded."""
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
@@ -256,7 +257,7 @@ def _thread_variables(threads: int) -> Iterator[None]:
 
 def work(connection: Connection, source: Source) -> None:
     """Do tasks from a connection until it closes; the cohort is loaded once."""
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     while True:
         try:
             task: Task = connection.recv()
@@ -297,7 +298,7 @@ class _Throttled:
             self._connection.send(("progress", progress))
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """End this process as soon as its parent is gone, even if that was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:

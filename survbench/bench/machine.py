@@ -134,11 +134,25 @@ def _reset_peak(device: str) -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
-def _peak_memory() -> float:
-    """Peak resident memory in KiB."""
+def resident_mib() -> float:
+    """Memory that this process holds now; its peak where the system does not tell."""
+    now = _status("VmRSS")
+    return (_peak_memory() if now is None else now) / _KIB
+
+
+def _status(entry: str) -> float | None:
+    """An entry of this process' status in KiB, on Linux."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return float(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+        return float(next(line for line in lines if line.startswith(entry)).split()[1])
     except (OSError, StopIteration):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / _KIB if sys.platform == "darwin" else float(peak)
+        return None
+
+
+def _peak_memory() -> float:
+    """Peak resident memory in KiB."""
+    peak = _status("VmHWM")
+    if peak is None:
+        peak = float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        peak = peak / _KIB if sys.platform == "darwin" else peak
+    return peak
