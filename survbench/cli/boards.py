@@ -26,6 +26,7 @@ SUBMISSIONS = "leaderboards"
 @click.option("--format", default="text", show_default=True, help=FORMATS)
 @click.option("--layout", default="board", show_default=True, help=LAYOUTS)
 @click.option("--control", is_flag=True, help="Only the negative controls of --results.")
+@click.option("--contrasts", is_flag=True, help="Added value, loss and rescue of each method.")
 @click.option("--ledger", is_flag=True, help="The papers' numbers beside these.")
 @click.option("--site", type=Path, help="Write all of it as a static site into this folder.")
 @click.option(
@@ -41,6 +42,7 @@ def leaderboard(
     format: str,
     layout: str,
     control: bool,
+    contrasts: bool,
     ledger: bool,
     site: Path | None,
     verify: str | None,
@@ -58,18 +60,14 @@ def leaderboard(
         publish(site, results=results, cohort=cohort)
         print(f"open {site / 'index.html'}")
         return DONE
+    if control or contrasts:
+        print(_control(results, cohort) if control else _contrasts(results, cohort), end="")
+        return DONE
 
     from survbench.report import render
-    from survbench.report.control import control_rows, render_control
     from survbench.report.ledger import ledger as beside
     from survbench.report.ledger import render_ledger
 
-    if control:
-        if results is None:
-            msg = "--control needs --results, the folder of a run with --control permute"
-            raise InputError(msg)
-        print(render_control(control_rows(results, cohort=cohort)), end="")
-        return DONE
     # a wrong format is told before the scoring
     _ = render_ledger([], format) if ledger else render([], format, layout)
     rows = _rows(results, cohort)
@@ -93,6 +91,30 @@ def _rows(results: Path | None, cohort: str | None) -> Sequence[Row]:
         kind, see = "cohort in these results", f"'survbench leaderboard --results {results}'"
         raise UnknownNameError(kind, cohort, known, see)
     return rows
+
+
+def _control(results: Path | None, cohort: str | None) -> str:
+    """Table of the negative controls."""
+    from survbench.report.control import control_rows, render_control
+
+    if results is None:
+        msg = "--control needs --results, the folder of a run with --control permute"
+        raise InputError(msg)
+    return render_control(control_rows(results, cohort=cohort))
+
+
+def _contrasts(results: Path | None, cohort: str | None) -> str:
+    """Table of paired differences, of a results folder or of the committed submissions."""
+    from survbench.report.contrasts import contrast_rows, render_contrasts
+    from survbench.report.leaderboard import score_fits, scored_rows
+    from survbench.report.submissions.rendered import committed
+    from survbench.report.submissions.submission import submitted_fits
+
+    if results is None:
+        entries = score_fits(submitted_fits(str(committed()), cohort))
+    else:
+        entries = scored_rows(results, cohort=cohort)
+    return render_contrasts(contrast_rows(entries))
 
 
 def _verify(folder: str, cohort: str | None) -> int:

@@ -1,0 +1,157 @@
+"""What a missing modality costs each method: added value, loss and rescue, with their intervals.
+
+The comparator is fixed in advance (`survbench.score.contrast.COMPARATOR`): linear Cox on the
+modality that is left. It must be among the results, of the same patients and folds.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tabulate import tabulate
+
+from survbench.errors import ResultError
+from survbench.report.leaderboard import Scored
+from survbench.report.row import UNRANKED, Row
+from survbench.report.tables import WIDTH
+from survbench.score.contrast import COMPARATOR, Contrast, contrasts
+
+CAPTION = (
+    "Differences of C-index with 95 % bootstrap intervals (patients within folds, the same draws "
+    "for all rows; conditional on the fitted models). Measured here.",
+    "Added value: complete minus comparator; loss: complete minus missing; rescue: missing minus "
+    "comparator, which is 'not shown' where its interval covers 0. *: what is missing was filled "
+    "in.",
+    "n for .05: patients who would show a rescue of 0.05 with 80 % power at two-sided 5 %, at this "
+    "share of deaths, from the variance of the paired difference.",
+)
+
+
+@dataclass(frozen=True)
+class ContrastRow:
+    """The three differences of one setting under one regime.
+
+    Parameters
+    ----------
+    row : Row
+        The row with the modality missing.
+    comparator : str
+        What it is compared with, such as "cox use=G".
+    added_value, loss, rescue : Contrast
+        See `survbench.score.contrast`.
+    """
+
+    row: Row
+    comparator: str
+    added_value: Contrast
+    loss: Contrast
+    rescue: Contrast
+
+
+def contrast_rows(entries: Sequence[Scored]) -> list[ContrastRow]:
+    """Differences of every row that lacks a whole modality and has its comparator beside it.
+
+    Raises
+    ------
+    ResultError
+        There is no comparator for any row; the message says what to run.
+    """
+    scored = [entry for entry in entries if entry.folds]
+    asked = [entry for entry in scored if _is_asked(entry.row)]
+    made = []
+    for entry in asked:
+        complete = _find(scored, entry, entry.row.method, entry.row.setting, "")
+        base = _find(scored, entry, *_comparator(entry.row))
+        if complete is None or base is None or _patients(base) != _patients(entry):
+            continue
+        added, loss, rescue = contrasts(complete.folds, entry.folds, base.folds)
+        method, changed = COMPARATOR[entry.row.regime]
+        made.append(ContrastRow(entry.row, f"{method} {changed}", added, loss, rescue))
+    if asked and not made:
+        needed = "; ".join(
+            f"--method {method} --set {changed}" for method, changed in COMPARATOR.values()
+        )
+        msg = f"no comparator among these results; run on the same cohort and folds: {needed}"
+        raise ResultError(msg)
+    return made
+
+
+def _is_asked(row: Row) -> bool:
+    return row.regime in COMPARATOR and row.method not in UNRANKED and not _is_comparator(row)
+
+
+def _is_comparator(row: Row) -> bool:
+    return (row.method, row.changed) in COMPARATOR.values()
+
+
+def _comparator(row: Row) -> tuple[str, str, str]:
+    method, changed = COMPARATOR[row.regime]
+    return method, "", changed
+
+
+def _find(
+    entries: Sequence[Scored], like: Scored, method: str, setting: str, changed: str
+) -> Scored | None:
+    """The row without anything missing of a method on the patients of `like`."""
+    for entry in entries:
+        row = entry.row
+        same = all(
+            getattr(row, name) == getattr(like.row, name)
+            for name in ("cohort", "cohort_hash", "split", "population")
+        )
+        chosen = row.setting == setting if setting else row.changed == changed
+        if same and row.regime == "none" and row.method == method and chosen:
+            return entry
+    return None
+
+
+def _patients(entry: Scored) -> set[tuple[int, str]]:
+    return {(cell.fold, case) for cell in entry.folds for case in cell.case_id.tolist()}
+
+
+def render_contrasts(rows: Sequence[ContrastRow]) -> str:
+    """Text tables, one per cohort and population; ends with a newline."""
+    if not rows:
+        return "no row lacks a whole modality; run with --missing P,G\n"
+    parts = []
+    for place in dict.fromkeys(_place(one.row) for one in rows):
+        here = [one for one in rows if _place(one.row) == place]
+        header = ["method", "missing", "against", "added value", "loss", "rescue", "", "n for .05"]
+        body = [_cells(one) for one in sorted(here, key=_order)]
+        align = ["left"] * 3 + ["right"] * 3 + ["left", "right"]
+        table = tabulate(body, header, "simple", colalign=align, disable_numparse=True)
+        parts.append(f"{place}\n\n{table}\n")
+    told = [textwrap.fill(text, WIDTH, subsequent_indent="  ") for text in CAPTION]
+    return "\n".join([*parts, *told]) + "\n"
+
+
+def _place(row: Row) -> str:
+    trained = "nothing" if row.train_regime == "none" else row.train_regime
+    return (
+        f"{row.cohort}: {row.population} patients, preset {row.preset}, {trained} missing in "
+        f"training, {row.n} patients, {row.events} deaths"
+    )
+
+
+def _order(one: ContrastRow) -> tuple[str, float, str]:
+    return one.row.regime, -one.rescue.difference, one.row.method
+
+
+def _cells(one: ContrastRow) -> list[str]:
+    needed = one.rescue.needed[-1].patients.value
+    name = " ".join(part for part in (one.row.method, one.row.changed) if part)
+    return [
+        name + one.row.mark,
+        one.row.regime,
+        one.comparator,
+        *(_shown(each) for each in (one.added_value, one.loss, one.rescue)),
+        one.rescue.verdict,
+        f"{needed:.0f}" if math.isfinite(needed) else "-",
+    ]
+
+
+def _shown(contrast: Contrast) -> str:
+    return f"{contrast.difference:+.3f} [{contrast.low:+.3f}, {contrast.high:+.3f}]"

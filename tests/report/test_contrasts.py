@@ -1,0 +1,51 @@
+"""Added value, loss and rescue: which rows are compared, and that the parts add up."""
+
+from pathlib import Path
+
+import pytest
+
+from survbench.errors import ResultError
+from survbench.report.contrasts import contrast_rows, render_contrasts
+from survbench.report.leaderboard import scored_rows
+from tests.report.results import write_method
+
+USE_G = {"use": "G"}
+REGIMES = ("none", "P")
+
+
+def test_every_row_that_lacks_a_modality_is_set_against_its_comparator(tmp_path: Path) -> None:
+    write_method(tmp_path, "must", regimes=REGIMES, stream=1)
+    write_method(tmp_path, "cox", setting="a" * 12, stream=2, changed=USE_G)
+    write_method(tmp_path, "clinical", setting="b" * 12, regimes=REGIMES)
+    entries = scored_rows(tmp_path)
+    (found,) = contrast_rows(entries)
+    value = {(entry.row.method, entry.row.regime): entry.row.c_index for entry in entries}
+    assert (found.row.method, found.row.regime, found.comparator) == ("must", "P", "cox use=G")
+    base, complete, missing = value["cox", "none"], value["must", "none"], value["must", "P"]
+    assert found.added_value.difference == pytest.approx(complete - base, abs=1e-12)
+    assert found.loss.difference == pytest.approx(complete - missing, abs=1e-12)
+    assert found.rescue.difference == pytest.approx(missing - base, abs=1e-12)
+
+
+def test_plain_cox_is_no_comparator(tmp_path: Path) -> None:
+    write_method(tmp_path, "must", regimes=REGIMES)
+    write_method(tmp_path, "cox", setting="a" * 12)
+    with pytest.raises(ResultError, match="--method cox --set use=G"):
+        contrast_rows(scored_rows(tmp_path))
+
+
+def test_other_patients_are_never_compared(tmp_path: Path) -> None:
+    write_method(tmp_path, "must", regimes=REGIMES)
+    write_method(tmp_path, "cox", setting="a" * 12, folds=(0, 1), changed=USE_G)
+    with pytest.raises(ResultError, match="no comparator"):
+        contrast_rows(scored_rows(tmp_path))
+
+
+def test_the_table_names_comparator_verdict_and_patients(tmp_path: Path) -> None:
+    write_method(tmp_path, "must", regimes=REGIMES, stream=1)
+    write_method(tmp_path, "cox", setting="a" * 12, stream=2, changed=USE_G)
+    text = render_contrasts(contrast_rows(scored_rows(tmp_path)))
+    assert "cox use=G" in text
+    assert any(verdict in text for verdict in ("shown", "not shown"))
+    assert "simulated" in text or "toy" in text
+    assert "run with --missing P,G" in render_contrasts([])
