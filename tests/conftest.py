@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+collect_ignore = ["example_package"]  # its tests need it installed: test_example_package.py
+
 # One thread: the suite runs two workers on two cores, and numbers do not depend on the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

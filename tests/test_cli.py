@@ -11,6 +11,7 @@ import pytest
 
 import survbench
 from survbench.cli import main
+from survbench.report.cards import read_card
 
 Capture = pytest.CaptureFixture[str]
 
@@ -46,7 +47,14 @@ def told(capsys: Capture) -> str:
         ("run --method cox --population half", "error: population 'half' is not known"),
         ("run --method cox --preset fast", "error: unknown preset 'fast'"),
         ("methods coxx", "error: unknown method 'coxx'. Did you mean 'cox'?"),
-        ("leaderboard", "error: Missing option '--results'"),
+        ("leaderboard --cohort nowhere", "error: unknown cohort in the committed boards"),
+        ("leaderboard --ledger --format latex", "error: unknown format of the ledger 'latex'"),
+        ("leaderboard --verify . --ledger", "error: --verify stands alone"),
+        ("leaderboard --verify .", "error: no submission below ."),
+        ("leaderboard --verify nowhere", "error: no folder 'nowhere'"),
+        ("submit", "error: no folder 'leaderboards'"),
+        ("submit . --to nowhere", "error: no folder 'nowhere'; run this in a checkout"),
+        ("submit . --to .", "error: no finished fit to submit in ."),
         ("leaderboard --results nowhere", "error: results folder 'nowhere' does not exist"),
         ("leaderboard --results . --format txt", "error: unknown format 'txt'"),
         ("leaderboard --results . --cohort demo", "error: unknown cohort in these results 'demo'"),
@@ -226,3 +234,10 @@ def test_a_prediction_file_is_scored_without_its_cell(tmp_path: Path, capsys: Ca
     assert main(["score", str(file)]) == 0
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "anyone.csv" in line]
     assert row.split()[1:] == ["3", "2", "0.6667", "-", "-", "-"]
+
+
+def test_a_card_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "demo.card.json"
+    assert main(["cohort", "card", "demo", "--out", str(out)]) == 0
+    assert "200" in capsys.readouterr().out
+    assert read_card(out).name == "demo"

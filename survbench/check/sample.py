@@ -88,6 +88,20 @@ def overwritten(cohort: Cohort, value: float, rows: dict[str, NDArray[np.bool_]]
     return replace(cohort, modalities=changed)
 
 
+def enlarged(cohort: Cohort, patches: int) -> Cohort:
+    """Cohort whose first patient has so many patches in every bag."""
+    changed: dict[str, Modality] = {}
+    for name, modality in cohort.modalities.items():
+        if isinstance(modality, Bags):
+            draw = np.random.default_rng(patches)
+            more = draw.normal(size=(patches, modality.width)).astype(np.float32)
+            start, length = modality.start.copy(), modality.length.copy()
+            start[0], length[0] = len(modality.features), patches
+            features = np.concatenate([modality.features, more])
+            changed[name] = replace(modality, features=features, start=start, length=length)
+    return replace(cohort, modalities={**cohort.modalities, **changed})
+
+
 def planted(cohort: Cohort, missing: str) -> Cohort:
     """Cohort with NaN in everything the regime takes."""
     return overwritten(cohort, float("nan"), Regime.parse(missing).missing(cohort))

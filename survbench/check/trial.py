@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from survbench.check.sample import sample_cohort
 from survbench.cohort import Cohort
+from survbench.cohort.cohort import COVARIATES
 from survbench.errors import SurvbenchError
 from survbench.method import ALL, Method, Prediction
 from survbench.streams import isolated
@@ -37,8 +37,22 @@ class Trial:
     """One method on small cohorts, with a config cut down to seconds."""
 
     method: type[Method]
-    train: Cohort = field(default_factory=lambda: sample_cohort(36, seed=1))
-    test: Cohort = field(default_factory=lambda: sample_cohort(12, seed=2, fold=None))
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Modalities of the cohorts: P, G and whatever else the method reads."""
+        uses = self.new().uses
+        return ("P", "G", *sorted(uses - ALL - {"P", "G"} - set(COVARIATES)))
+
+    @property
+    def train(self) -> Cohort:
+        """Training patients; made anew each time, whatever a method did to the last ones."""
+        return sample_cohort(36, self.names, seed=1)
+
+    @property
+    def test(self) -> Cohort:
+        """Patients to predict; made anew each time."""
+        return sample_cohort(12, self.names, seed=2, fold=None)
 
     def new(self) -> Method:
         """Unfitted method with the small config."""
@@ -56,7 +70,7 @@ class Trial:
     @property
     def uses(self) -> list[str]:
         """Modalities of the cohort that the method reads."""
-        return [name for name in self.train.modalities if declared(self.new().uses, name)]
+        return [name for name in self.names if declared(self.new().uses, name)]
 
     @property
     def refused(self) -> list[str]:
@@ -69,14 +83,27 @@ class Trial:
     @property
     def bearable(self) -> list[str]:
         """Modalities that may be absent in predict: unused, tolerated or filled."""
-        return [name for name in self.train.modalities if name not in self.refused]
+        return [name for name in self.names if name not in self.refused]
+
+    @cached_property
+    def regimes(self) -> list[str]:
+        """Regimes the method does predict under: the others are the matter of one promise."""
+        return [missing for missing in self.promised if self._predicts(missing)]
 
     @property
-    def regimes(self) -> list[str]:
+    def promised(self) -> list[str]:
         """Regimes the method must predict under, `none` first."""
         alone = [text for name in self.bearable for text in (name, f"{name}@0.5")]
         both = "+".join(f"{name}@0.5" for name in self.bearable)
         return ["none", *alone, *([both] if len(self.bearable) > 1 else [])]
+
+    def _predicts(self, missing: str) -> bool:
+        """Whether predicting under a regime raises nothing."""
+        try:
+            self.fitted.predict(self.test, missing=missing)
+        except Exception:
+            return False
+        return True
 
 
 def tiny(config: Any) -> Any:
@@ -115,18 +142,6 @@ def watched(trial: Trial) -> tuple[Method, list[Cohort]]:
             return super().predict_cases(cohort)  # type: ignore[no-any-return]
 
     return Watched(tiny(trial.method.preset("quick")), seed=3), seen
-
-
-def random_state() -> tuple[object, ...]:
-    """State of every global random generator, comparable."""
-    import torch  # noqa: PLC0415  (only where needed)
-
-    kind, words, *rest = np.random.get_state()  # noqa: NPY002
-    return (
-        random.getstate(),
-        (kind, np.asarray(words).tobytes(), *rest),
-        torch.random.get_rng_state().numpy().tobytes(),
-    )
 
 
 Gradients = dict[str, NDArray[np.float64]]

@@ -13,11 +13,16 @@ from collections.abc import Sequence
 import click
 
 import survbench
-from survbench.cli.boards import leaderboard, score
+from survbench.cli.boards import leaderboard, score, submit
+from survbench.cli.check import check
 from survbench.cli.cohorts import cohort
 from survbench.cli.console import DONE, FAILED, INTERRUPTED, WRONG_INPUT, Commands, say
+from survbench.cli.cost import cost
 from survbench.cli.folds import splits
 from survbench.cli.methods import methods
+from survbench.cli.new_method import new_method
+from survbench.cli.plot import plot
+from survbench.cli.reproduce import reproduce
 from survbench.cli.run import run
 from survbench.errors import InputError, SurvbenchError
 
@@ -67,5 +72,18 @@ def cli(debug: bool) -> None:
     """Benchmark multimodal survival methods when a modality is missing."""
 
 
-for command in (run, leaderboard, score, methods, cohort, splits):
+for command in (
+    run,
+    leaderboard,
+    submit,
+    score,
+    methods,
+    cohort,
+    splits,
+    check,
+    cost,
+    plot,
+    new_method,
+    reproduce,
+):
     cli.add_command(command)

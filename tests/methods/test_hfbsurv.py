@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from survbench.check import Trial, promises, put_to_test
+from survbench.check import Trial, absence, conduct, predictions, put_to_test
 from survbench.errors import InputError
 from survbench.learn.batch import BagBatch, Batch, GeneBatch
 from survbench.methods.hfbsurv import HFBSurv, HFBSurvConfig, HFBSurvNet, HierarchicalFusion
@@ -167,14 +167,14 @@ def dropping() -> Trial:
 @pytest.mark.parametrize(
     "promise",
     [
-        promises.ignores_order_and_company,
-        promises.bears_a_third_modality,
-        promises.predicts_under_declared_absence,
-        promises.trains_under_declared_absence,
-        promises.never_reads_what_is_masked,
-        promises.never_learns_from_what_is_masked,
-        promises.saves_and_loads,
-        promises.computes_patients_together_as_singly,
+        predictions.ignores_order_and_company,
+        predictions.bears_a_third_modality,
+        absence.predicts_under_declared_absence,
+        absence.trains_under_declared_absence,
+        absence.never_reads_what_is_masked,
+        absence.never_learns_from_what_is_masked,
+        conduct.saves_and_loads,
+        conduct.computes_patients_together_as_singly,
     ],
 )
 def test_leaving_modalities_out_keeps_the_promises(
