@@ -213,7 +213,7 @@ def test_a_record_of_another_setting_is_told(root: Path) -> None:
         read_all(root)
 
 
-@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b"regime,seed\n")[:-4], b""])
+@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b"regime,seed\n", mtime=0)[:-4], b""])
 def test_a_damaged_archive_is_told(root: Path, data: bytes) -> None:
     folder = folder_of(root, "clinical")
     (folder / "predictions.csv.gz").write_bytes(data)
