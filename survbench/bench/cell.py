@@ -147,11 +147,6 @@ class Cell(KeptFit):
         self._check_prediction(regime)
         return read_predictions(self._prediction_file(regime, ".csv"))
 
-    def training(self) -> tuple[Array, Mask]:
-        """Months and events of the training patients."""
-        _, time, event = self.train_outcome()
-        return time, event
-
     def train_outcome(self) -> tuple[NDArray[np.str_], Array, Mask]:
         """Case ids, months and events of the training patients."""
         self._check("train.csv")

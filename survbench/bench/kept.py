@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from survbench.score.predictions import Array, FoldPredictions, Mask, PredictionTable
 
@@ -48,13 +49,13 @@ class KeptFit(ABC):
         """Predictions of a regime, checked against their hash."""
 
     @abstractmethod
-    def training(self) -> tuple[Array, Mask]:
-        """Months and events of the training patients, checked against their hash."""
+    def train_outcome(self) -> tuple[NDArray[np.str_], Array, Mask]:
+        """Case ids, months and events of the training patients, checked against their hash."""
 
     def scorable(self, regime: str) -> FoldPredictions:
         """Predictions of a regime with the edges and the training outcome that scores need."""
         table, edges = self.prediction(regime), self.record["edges"]
-        train_time, train_event = self.training()
+        _, train_time, train_event = self.train_outcome()
         return FoldPredictions(
             fold=self.fold,
             seed=self.seed,

@@ -260,8 +260,6 @@ def _task(
     changed: dict[str, object],
 ) -> Task:
     cell = Cell(request.results, ground.cohort.name, setting.method, setting.id, 0, 0)
-    if setting.control != NONE:
-        changed = changed | {"control": setting.control}
     return Task(
         cell=cell,
         setting=setting,

@@ -287,10 +287,9 @@ class SubmittedFit(KeptFit):
         """Predictions of a regime."""
         return self.submission.prediction((regime, self.seed, self.fold))
 
-    def training(self) -> tuple[Array, Mask]:
-        """Months and events of the training patients."""
-        _, time, event = self.submission.trained[self.fold]
-        return time, event
+    def train_outcome(self) -> tuple[NDArray[np.str_], Array, Mask]:
+        """Case ids, months and events of the training patients."""
+        return self.submission.trained[self.fold]
 
 
 def find_submissions(root: str | Path, cohort: str | None = None) -> list[Submission]:
