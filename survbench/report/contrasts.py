@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tabulate import tabulate
@@ -17,7 +17,7 @@ from survbench.errors import ResultError
 from survbench.report.leaderboard import Scored
 from survbench.report.row import UNRANKED, Row
 from survbench.report.tables import WIDTH
-from survbench.score.contrast import COMPARATOR, Contrast, contrasts
+from survbench.score.contrast import COMPARATOR, Contrast, contrasts, other_patients
 
 CAPTION = (
     "Differences of C-index with 95 % bootstrap intervals (patients within folds, the same draws "
@@ -63,13 +63,14 @@ def contrast_rows(entries: Sequence[Scored]) -> list[ContrastRow]:
     asked = [entry for entry in scored if _is_asked(entry.row)]
     made = []
     for entry in asked:
-        complete = _find(scored, entry, entry.row.method, entry.row.setting, "")
-        base = _find(scored, entry, *_comparator(entry.row))
-        if complete is None or base is None or _patients(base) != _patients(entry):
+        complete = _first(other for other in scored if _is_complete(other.row, entry.row))
+        base = _first(other for other in scored if _is_comparator(other.row, entry.row))
+        if complete is None or base is None:
             continue
-        added, loss, rescue = contrasts(complete.folds, entry.folds, base.folds)
-        method, changed = COMPARATOR[entry.row.regime]
-        made.append(ContrastRow(entry.row, f"{method} {changed}", added, loss, rescue))
+        rows = (complete.folds, entry.folds, base.folds)
+        if not other_patients(rows):
+            name = " ".join(COMPARATOR[entry.row.regime])
+            made.append(ContrastRow(entry.row, name, *contrasts(*rows)))
     if asked and not made:
         needed = "; ".join(
             f"--method {method} --set {changed}" for method, changed in COMPARATOR.values()
@@ -80,36 +81,28 @@ def contrast_rows(entries: Sequence[Scored]) -> list[ContrastRow]:
 
 
 def _is_asked(row: Row) -> bool:
-    return row.regime in COMPARATOR and row.method not in UNRANKED and not _is_comparator(row)
+    comparator = (row.method, row.changed) in COMPARATOR.values()
+    return row.regime in COMPARATOR and row.method not in UNRANKED and not comparator
 
 
-def _is_comparator(row: Row) -> bool:
-    return (row.method, row.changed) in COMPARATOR.values()
+def _is_complete(row: Row, like: Row) -> bool:
+    """Whether a row is the same setting with nothing missing."""
+    return row.regime == "none" and (row.cohort, row.setting) == (like.cohort, like.setting)
 
 
-def _comparator(row: Row) -> tuple[str, str, str]:
-    method, changed = COMPARATOR[row.regime]
-    return method, "", changed
+def _is_comparator(row: Row, like: Row) -> bool:
+    """Whether a row is the comparator of `like`: same ground, preset, and nothing ever missing."""
+    ground = ("cohort", "cohort_hash", "split", "population")
+    return (
+        (row.method, row.changed) == COMPARATOR[like.regime]
+        and (row.regime, row.train_regime) == ("none", "none")
+        and like.preset in (row.preset, *row.about.presets)
+        and all(getattr(row, name) == getattr(like, name) for name in ground)
+    )
 
 
-def _find(
-    entries: Sequence[Scored], like: Scored, method: str, setting: str, changed: str
-) -> Scored | None:
-    """The row without anything missing of a method on the patients of `like`."""
-    for entry in entries:
-        row = entry.row
-        same = all(
-            getattr(row, name) == getattr(like.row, name)
-            for name in ("cohort", "cohort_hash", "split", "population")
-        )
-        chosen = row.setting == setting if setting else row.changed == changed
-        if same and row.regime == "none" and row.method == method and chosen:
-            return entry
-    return None
-
-
-def _patients(entry: Scored) -> set[tuple[int, str]]:
-    return {(cell.fold, case) for cell in entry.folds for case in cell.case_id.tolist()}
+def _first(entries: Iterable[Scored]) -> Scored | None:
+    return next(iter(entries), None)
 
 
 def render_contrasts(rows: Sequence[ContrastRow]) -> str:

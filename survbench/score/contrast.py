@@ -111,7 +111,8 @@ def contrasts(
         The three do not predict the same patients in the same folds.
     """
     rows = (complete, missing, comparator)
-    _check_patients(rows)
+    if reason := other_patients(rows):
+        raise ResultError(reason)
     observed, drawn = c_indices(rows), bootstrap(rows, draws=draws, seed=seed)
     first = {(cell.fold, case): dead for cell in complete for case, dead in _outcomes(cell)}
     patients, events = len(first), sum(first.values())
@@ -158,21 +159,20 @@ def _outcomes(cell: FoldPredictions) -> list[tuple[str, bool]]:
     return list(zip(cell.case_id.tolist(), cell.event.tolist(), strict=True))
 
 
-def _check_patients(rows: Sequence[Sequence[FoldPredictions]]) -> None:
-    """Every row predicts the same patients, in all of its seeds, fold by fold."""
+def other_patients(rows: Sequence[Sequence[FoldPredictions]]) -> str:
+    """How rows fail to predict the same patients, in all seeds, fold by fold; empty if they do."""
     wanted = {cell.fold: set(cell.case_id.tolist()) for cell in rows[0]}
     for row in rows:
         if {cell.fold for cell in row} != set(wanted):
-            msg = (
+            return (
                 "the rows of a contrast stand on different folds; run the comparator, and both "
                 "regimes, on every fold first"
             )
-            raise ResultError(msg)
         for cell in row:
             other = sorted(set(cell.case_id.tolist()) ^ wanted[cell.fold])
             if other:
-                msg = (
+                return (
                     f"fold {cell.fold}, seed {cell.seed}: the rows of a contrast predict different "
                     f"patients, see {other[0]!r}; take a population that all of them can predict"
                 )
-                raise ResultError(msg)
+    return ""

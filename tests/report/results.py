@@ -30,6 +30,7 @@ def write_method(
     survival: bool = True,
     config: dict[str, Any] | None = None,
     control: str = "none",
+    train_regime: str = "none",
     **changes: Any,
 ) -> list[Cell]:
     """Cells of one setting; `changes` replace entries of each record."""
@@ -39,7 +40,7 @@ def write_method(
             cell = Cell(results, "toy", method, setting, seed, fold)
             made = simulated(fold, seed=seed, stream=stream)
             record = _record(cell, made, config or {}) | changes
-            record["setting"]["control"] = control
+            record["setting"] |= {"control": control, "train_regime": train_regime}
             if not survival:
                 record["edges"] = None
             cell.write_fit(record, _cohort(made, train=True), lambda folder: None)

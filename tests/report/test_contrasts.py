@@ -34,6 +34,13 @@ def test_plain_cox_is_no_comparator(tmp_path: Path) -> None:
         contrast_rows(scored_rows(tmp_path))
 
 
+def test_a_comparator_trained_with_something_missing_is_none(tmp_path: Path) -> None:
+    write_method(tmp_path, "must", regimes=REGIMES)
+    write_method(tmp_path, "cox", setting="a" * 12, changed=USE_G, train_regime="G@0.4")
+    with pytest.raises(ResultError, match="no comparator"):
+        contrast_rows(scored_rows(tmp_path))
+
+
 def test_other_patients_are_never_compared(tmp_path: Path) -> None:
     write_method(tmp_path, "must", regimes=REGIMES)
     write_method(tmp_path, "cox", setting="a" * 12, folds=(0, 1), changed=USE_G)
