@@ -50,6 +50,8 @@ def told(capsys: Capture) -> str:
         ("leaderboard --cohort nowhere", "error: unknown cohort in the committed boards"),
         ("leaderboard --ledger --format latex", "error: unknown format of the ledger 'latex'"),
         ("leaderboard --verify . --ledger", "error: --verify stands alone"),
+        ("leaderboard --site s --ledger", "error: --site and --ledger show different things"),
+        ("leaderboard --contrasts --format csv", "error: --contrasts has no other format"),
         ("leaderboard --verify .", "error: no submission below ."),
         ("leaderboard --verify nowhere", "error: no folder 'nowhere'"),
         ("submit", "error: no folder 'leaderboards'"),

@@ -48,10 +48,18 @@ def leaderboard(
     verify: str | None,
 ) -> int:
     """Show the committed leaderboards, or those of a results folder, scored anew."""
+    views = {"verify": verify, "site": site, "control": control, "contrasts": contrasts}
+    chosen = [f"--{name}" for name, asked in {**views, "ledger": ledger}.items() if asked]
+    if verify is not None and (results is not None or len(chosen) > 1):
+        msg = "--verify stands alone: it recomputes a folder of submissions"
+        raise InputError(msg)
+    if len(chosen) > 1:
+        msg = f"{' and '.join(chosen)} show different things; give one of them"
+        raise InputError(msg)
+    if (format, layout) != ("text", "board") and any(views.values()):
+        msg = f"{chosen[0]} has no other format or layout; leave --format and --layout out"
+        raise InputError(msg)
     if verify is not None:
-        if results is not None or ledger:
-            msg = "--verify stands alone: it recomputes a folder of submissions"
-            raise InputError(msg)
         return _verify(verify, cohort)
 
     if site is not None:
