@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, Unpack
 
 import torch
@@ -34,6 +35,7 @@ NormKind = Literal["patient", "batch"]
 MixKind = Literal["progressive", "mixture", "mlp"]
 NORMS = ("patient", "batch")
 CLASS_STD = 1e-6  # as AdaMHF and CMTA
+SMALL_GRID = 16  # tokens a side
 WIDER = 4  # hidden layer of the dense residual, in token widths
 
 
@@ -65,26 +67,54 @@ class ConvExpert(nn.Module):
                 return nn.BatchNorm1d(width)
             return nn.GroupNorm(1, width)
 
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.first_norm = normalise()
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-        self.second_norm = normalise()
+        self.first, self.first_norm = self._convolution(width), normalise()
+        self.second, self.second_norm = self._convolution(width), normalise()
+
+    @staticmethod
+    def _convolution(width: int) -> nn.Conv2d:
+        """3 x 3 convolution whose weights lie as its matrix product reads them."""
+        convolution = nn.Conv2d(width, width, 3, padding=1)
+        return convolution.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def forward(self, token: Tensor, leading: int = 1) -> Tensor:
         """Tokens (B, leading + s*s, H) of tokens of the same shape."""
-        channel = token.mT  # (B, H, L)
-        channel = self.first_norm(self._convolved(self.first, channel, leading)).relu()
-        made: Tensor = self.second_norm(self._convolved(self.second, channel, leading))
+        seen = self.first_norm(convolved(self.first, token, leading).mT).relu().mT
+        made: Tensor = self.second_norm(convolved(self.second, seen, leading).mT)
         return made.mT.contiguous()  # dense layers are slow on strided tokens
 
-    @staticmethod
-    def _convolved(convolution: nn.Conv2d, channel: Tensor, leading: int) -> Tensor:
-        """Channels (B, H, L); a class token meets the middle of the kernel alone."""
-        side = square_side(channel.shape[2] - leading)
-        grid = channel[:, :, leading:].unflatten(2, (side, side))
-        middle = convolution.weight[:, :, 1, 1]
-        first = functional.linear(channel[:, :, :leading].mT, middle, convolution.bias)
-        return torch.cat([first.mT, convolution(grid).flatten(2)], dim=2)
+
+def convolved(convolution: nn.Conv2d, token: Tensor, leading: int) -> Tensor:
+    """Tokens (B, leading + s*s, H) convolved over their grid; a class token is a 1 x 1 grid.
+
+    Few tokens go through one matrix product with their gathered neighbourhoods: one patient at a
+    time that takes less than half as long, but of a large grid it would hold nine copies.
+    """
+    side = square_side(token.shape[1] - leading)
+    if side <= SMALL_GRID:
+        padded = functional.pad(token, (0, 0, 0, 1))  # a token of zeros lies beyond the edge
+        around = padded.index_select(1, neighbours(side, leading).to(token.device).flatten())
+        weight = convolution.weight.permute(0, 2, 3, 1).flatten(1)  # (H, 9 H)
+        return functional.linear(around.view(*token.shape[:2], -1), weight, convolution.bias)
+    grid = token[:, leading:].unflatten(1, (side, side)).permute(0, 3, 1, 2)  # (B, H, s, s)
+    placed = convolution(grid).permute(0, 2, 3, 1).flatten(1, 2)
+    middle = convolution.weight[:, :, 1, 1]
+    first = functional.linear(token[:, :leading], middle, convolution.bias)
+    return torch.cat([first, placed], dim=1)
+
+
+@cache
+def neighbours(side: int, leading: int) -> Tensor:
+    """Positions (leading + s*s, 9) of what a 3 x 3 kernel reads at each token.
+
+    One past the last stands for what lies beyond the edge; a class token sees itself alone.
+    """
+    beyond = leading + side * side
+    grid = functional.pad(
+        torch.arange(leading, beyond).reshape(side, side), (1, 1, 1, 1), value=beyond
+    )
+    alone = torch.full((leading, 9), beyond)
+    alone[:, 4] = torch.arange(leading)  # the middle of the kernel
+    return torch.cat([alone, grid.unfold(0, 3, 1).unfold(1, 3, 1).reshape(-1, 9)])
 
 
 class ResidualMLP(nn.Sequential):

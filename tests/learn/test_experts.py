@@ -1,18 +1,19 @@
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from survbench.errors import InputError
 from survbench.learn.batch import BagBatch
 from survbench.learn.epeg import EPEG
 from survbench.learn.experts import (
+    SMALL_GRID,
     ConvExpert,
     ExpertEncoder,
     ExpertLayer,
     ExpertStack,
     MixKind,
     ResidualMLP,
+    convolved,
 )
 
 WIDTH = 6
@@ -84,16 +85,23 @@ def test_the_dense_residual_is_frozen_and_the_same_for_every_stack() -> None:
     assert all(p.requires_grad for p in ResidualMLP(WIDTH, 2, trained=True).parameters())
 
 
-@torch.no_grad()
-def test_convolution_of_a_class_token_is_that_of_a_grid_of_one() -> None:
-    expert, token = ConvExpert(WIDTH), tokens()
-    found = expert._convolved(expert.first, token.mT, 1)
-    lone = functional.conv2d(
-        token[:, 0, :, None, None], expert.first.weight, expert.first.bias, padding=1
-    )
-    torch.testing.assert_close(found[:, :, 0], lone[:, :, 0, 0])
-    grid = expert.first(token[:, 1:].mT.reshape(5, WIDTH, 3, 3))
-    torch.testing.assert_close(found[:, :, 1:], grid.flatten(2))
+@pytest.mark.parametrize("leading", [0, 1, 2])
+@pytest.mark.parametrize("side", [1, 3, SMALL_GRID, SMALL_GRID + 1])
+def test_experts_convolve_a_grid_and_each_class_token_as_torch_does(
+    side: int, leading: int
+) -> None:
+    convolution, token = ConvExpert(WIDTH).first, tokens(length=leading + side * side)
+    found = convolved(convolution, token, leading)
+    alone = [convolution(token[:, i, :, None, None])[:, :, 0, 0] for i in range(leading)]
+    grid = convolution(token[:, leading:].mT.reshape(5, WIDTH, side, side)).flatten(2).mT
+    expected = torch.cat([*(one[:, None] for one in alone), grid], dim=1)
+    torch.testing.assert_close(found, expected)
+    draw = torch.randn_like(found)
+    gradients = [
+        torch.autograd.grad((made * draw).sum(), list(convolution.parameters()))
+        for made in (found, expected)
+    ]
+    torch.testing.assert_close(*gradients, atol=1e-4, rtol=1e-4)
 
 
 @torch.no_grad()

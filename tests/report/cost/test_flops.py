@@ -125,9 +125,15 @@ def test_only_the_expert_that_was_chosen_is_counted() -> None:
 
 
 def test_a_class_token_meets_the_centre_of_a_convolution_expert() -> None:
+    expert, tokens = ConvExpert(H), 20 * 20
+    found = flops(lambda: expert(torch.randn(1, 1 + tokens, H)))
+    assert found == 2 * (2 * tokens * H * H * 9 + 2 * H * H)
+
+
+def test_a_class_token_beside_a_small_grid_meets_the_zeros_around_it_too() -> None:
     expert = ConvExpert(H)
     found = flops(lambda: expert(torch.randn(1, 1 + 49, H)))
-    assert found == 2 * (2 * 49 * H * H * 9 + 2 * H * H)
+    assert found == 2 * (2 * (1 + 49) * H * H * 9)
 
 
 @pytest.mark.parametrize(("p", "rows"), [(2.0, 10), (2.0, 40), (1.0, 10)])
