@@ -13,6 +13,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Self, final
 
@@ -28,9 +29,9 @@ from survbench.streams import isolated, seed_of
 
 __all__ = ["ALL", "CONTRACT", "Method", "NoConfig", "Prediction", "Progress", "silent"]
 
-CONTRACT = 1
+CONTRACT = 1  # what `Method.contract` is compared with; another number is refused
 SCHEMA = 1
-ALL = frozenset({"*"})
+ALL = frozenset({"*"})  # every modality of the cohort
 _ROUNDING = 1e-6  # how far survival may rise or leave [0, 1] by rounding
 
 
@@ -472,9 +473,18 @@ def _signature(cohort: Cohort, name: str) -> str:
     modality = cohort.modalities[name]
     if isinstance(modality, Bags):
         return f"bags of width {modality.width}"
-    groups = {group: index.tolist() for group, index in modality.groups.items()}
-    text = json.dumps([modality.columns, modality.kind.tolist(), groups])
-    return f"genes {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    groups = tuple((group, tuple(index.tolist())) for group, index in modality.groups.items())
+    return f"genes {_hashed(modality.columns, tuple(modality.kind.tolist()), groups)}"
+
+
+@lru_cache(maxsize=16)  # every prediction asks, and thousands of names take milliseconds to hash
+def _hashed(
+    columns: tuple[str, ...],
+    kind: tuple[str, ...],
+    groups: tuple[tuple[str, tuple[int, ...]], ...],
+) -> str:
+    text = json.dumps([columns, kind, dict(groups)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
