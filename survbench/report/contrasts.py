@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tabulate import tabulate
@@ -19,11 +19,13 @@ from survbench.report.row import UNRANKED, Row
 from survbench.report.tables import WIDTH
 from survbench.score.contrast import COMPARATOR, Contrast, contrasts, other_patients
 
+HEADER = ["method", "added value", "loss", "rescue", "", "n for .05"]
 CAPTION = (
     "Differences of C-index with 95 % bootstrap intervals (patients within folds, the same draws "
     "for all rows; conditional on the fitted models). Measured here.",
     "Added value: complete minus comparator; loss: complete minus missing; rescue: missing minus "
-    "comparator, which is 'not shown' where its interval covers 0. *: what is missing was filled "
+    "comparator, which is 'not shown' where its interval covers 0 and 'opposite' where it lies "
+    "below. *: what is missing was filled "
     "in.",
     "n for .05: patients who would show a rescue of 0.05 with 80 % power at two-sided 5 %, at this "
     "share of deaths, from the variance of the paired difference.",
@@ -51,7 +53,23 @@ class ContrastRow:
     rescue: Contrast
 
 
-def contrast_rows(entries: Sequence[Scored]) -> list[ContrastRow]:
+@dataclass(frozen=True)
+class Contrasts:
+    """Differences of every row that can be compared.
+
+    Parameters
+    ----------
+    rows : list of ContrastRow
+        Those with their comparator beside them.
+    left_out : mapping of str to str
+        Why another row is not compared, by its name and regime.
+    """
+
+    rows: list[ContrastRow]
+    left_out: Mapping[str, str]
+
+
+def contrast_rows(entries: Sequence[Scored]) -> Contrasts:
     """Differences of every row that lacks a whole modality and has its comparator beside it.
 
     Raises
@@ -60,24 +78,32 @@ def contrast_rows(entries: Sequence[Scored]) -> list[ContrastRow]:
         There is no comparator for any row; the message says what to run.
     """
     scored = [entry for entry in entries if entry.folds]
-    asked = [entry for entry in scored if _is_asked(entry.row)]
-    made = []
-    for entry in asked:
-        complete = _first(other for other in scored if _is_complete(other.row, entry.row))
-        base = _first(other for other in scored if _is_comparator(other.row, entry.row))
+    made: list[ContrastRow] = []
+    left_out: dict[str, str] = {}
+    for entry in scored:
+        row = entry.row
+        if not _is_asked(row):
+            continue
+        complete = _first(other for other in scored if _is_complete(other.row, row))
+        base = _first(other for other in scored if _is_comparator(other.row, row))
+        name = " ".join(COMPARATOR[row.regime])
         if complete is None or base is None:
+            lacking = "its own with nothing missing" if complete is None else name
+            left_out[f"{_place(row)}: {_name(row)} without {row.regime}"] = f"no row of {lacking}"
             continue
         rows = (complete.folds, entry.folds, base.folds)
-        if not other_patients(rows):
-            name = " ".join(COMPARATOR[entry.row.regime])
-            made.append(ContrastRow(entry.row, name, *contrasts(*rows)))
-    if asked and not made:
+        others = other_patients(rows)
+        if others:
+            left_out[f"{_place(row)}: {_name(row)} without {row.regime}"] = others
+            continue
+        made.append(ContrastRow(row, name, *contrasts(*rows)))
+    if left_out and not made:
         needed = "; ".join(
             f"--method {method} --set {changed}" for method, changed in COMPARATOR.values()
         )
         msg = f"no comparator among these results; run on the same cohort and folds: {needed}"
         raise ResultError(msg)
-    return made
+    return Contrasts(made, left_out)
 
 
 def _is_asked(row: Row) -> bool:
@@ -105,20 +131,28 @@ def _first(entries: Iterable[Scored]) -> Scored | None:
     return next(iter(entries), None)
 
 
-def render_contrasts(rows: Sequence[ContrastRow]) -> str:
-    """Text tables, one per cohort and population; ends with a newline."""
-    if not rows:
+def render_contrasts(found: Contrasts) -> str:
+    """Text tables, one per cohort, population and regime; ends with a newline."""
+    if not found.rows:
         return "no row lacks a whole modality; run with --missing P,G\n"
     parts = []
-    for place in dict.fromkeys(_place(one.row) for one in rows):
-        here = [one for one in rows if _place(one.row) == place]
-        header = ["method", "missing", "against", "added value", "loss", "rescue", "", "n for .05"]
+    for title in sorted({_title(one) for one in found.rows}):
+        here = [one for one in found.rows if _title(one) == title]
         body = [_cells(one) for one in sorted(here, key=_order)]
-        align = ["left"] * 3 + ["right"] * 3 + ["left", "right"]
-        table = tabulate(body, header, "simple", colalign=align, disable_numparse=True)
-        parts.append(f"{place}\n\n{table}\n")
+        align = ["left"] + ["right"] * 3 + ["left", "right"]
+        table = tabulate(body, HEADER, "simple", colalign=align, disable_numparse=True)
+        parts.append(f"{title}\n\n{table}\n")
     told = [textwrap.fill(text, WIDTH, subsequent_indent="  ") for text in CAPTION]
-    return "\n".join([*parts, *told]) + "\n"
+    absent = [f"left out: {name}: {reason}" for name, reason in found.left_out.items()]
+    return "\n".join([*parts, *told, *absent]) + "\n"
+
+
+def _title(one: ContrastRow) -> str:
+    return f"{_place(one.row)}\nwithout {one.row.regime}, against {one.comparator}"
+
+
+def _name(row: Row) -> str:
+    return " ".join(part for part in (row.method, row.changed) if part) + row.mark
 
 
 def _place(row: Row) -> str:
@@ -129,17 +163,14 @@ def _place(row: Row) -> str:
     )
 
 
-def _order(one: ContrastRow) -> tuple[str, float, str]:
-    return one.row.regime, -one.rescue.difference, one.row.method
+def _order(one: ContrastRow) -> tuple[float, str]:
+    return -one.rescue.difference, one.row.method
 
 
 def _cells(one: ContrastRow) -> list[str]:
     needed = one.rescue.needed[-1].patients.value
-    name = " ".join(part for part in (one.row.method, one.row.changed) if part)
     return [
-        name + one.row.mark,
-        one.row.regime,
-        one.comparator,
+        _name(one.row),
         *(_shown(each) for each in (one.added_value, one.loss, one.rescue)),
         one.rescue.verdict,
         f"{needed:.0f}" if math.isfinite(needed) else "-",
@@ -147,4 +178,5 @@ def _cells(one: ContrastRow) -> list[str]:
 
 
 def _shown(contrast: Contrast) -> str:
-    return f"{contrast.difference:+.3f} [{contrast.low:+.3f}, {contrast.high:+.3f}]"
+    low, high = (f"{end:.3f}".replace("0.", ".", 1) for end in (contrast.low, contrast.high))
+    return f"{contrast.difference:+.3f} [{low}, {high}]".replace("0.", ".", 1)

@@ -80,10 +80,10 @@ class Contrast:
 
     @property
     def verdict(self) -> str:
-        """'shown' or 'the opposite shown' where the interval leaves 0 out, else 'not shown'."""
+        """'shown' or 'opposite' where the interval leaves 0 out, else 'not shown'."""
         if self.low > 0:
             return "shown"
-        return "the opposite shown" if self.high < 0 else "not shown"
+        return "opposite" if self.high < 0 else "not shown"
 
 
 def contrasts(

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from survbench.errors import ResultError
-from survbench.report.contrasts import contrast_rows, render_contrasts
+from survbench.report.contrasts import Contrasts, contrast_rows, render_contrasts
 from survbench.report.leaderboard import scored_rows
+from survbench.report.tables import WIDTH
 from tests.report.results import write_method
 
 USE_G = {"use": "G"}
@@ -18,7 +19,7 @@ def test_every_row_that_lacks_a_modality_is_set_against_its_comparator(tmp_path:
     write_method(tmp_path, "cox", setting="a" * 12, stream=2, changed=USE_G)
     write_method(tmp_path, "clinical", setting="b" * 12, regimes=REGIMES)
     entries = scored_rows(tmp_path)
-    (found,) = contrast_rows(entries)
+    (found,) = contrast_rows(entries).rows
     value = {(entry.row.method, entry.row.regime): entry.row.c_index for entry in entries}
     assert (found.row.method, found.row.regime, found.comparator) == ("must", "P", "cox use=G")
     base, complete, missing = value["cox", "none"], value["must", "none"], value["must", "P"]
@@ -51,8 +52,24 @@ def test_other_patients_are_never_compared(tmp_path: Path) -> None:
 def test_the_table_names_comparator_verdict_and_patients(tmp_path: Path) -> None:
     write_method(tmp_path, "must", regimes=REGIMES, stream=1)
     write_method(tmp_path, "cox", setting="a" * 12, stream=2, changed=USE_G)
-    text = render_contrasts(contrast_rows(scored_rows(tmp_path)))
-    assert "cox use=G" in text
+    found = contrast_rows(scored_rows(tmp_path))
+    text = render_contrasts(found)
+    assert "without P, against cox use=G" in text
+    assert max(map(len, text.splitlines())) <= WIDTH
     assert any(verdict in text for verdict in ("shown", "not shown"))
     assert "simulated" in text or "toy" in text
-    assert "run with --missing P,G" in render_contrasts([])
+    assert "run with --missing P,G" in render_contrasts(Contrasts([], {}))
+
+
+def test_a_row_that_cannot_be_compared_is_named_with_the_reason(tmp_path: Path) -> None:
+    write_method(tmp_path, "must", regimes=REGIMES)
+    write_method(tmp_path, "cox", setting="a" * 12, changed=USE_G)
+    write_method(tmp_path, "snn", setting="b" * 12, regimes=REGIMES, folds=(0, 1))
+    write_method(tmp_path, "mlp", setting="c" * 12, regimes=("P",))
+    found = contrast_rows(scored_rows(tmp_path))
+    assert [one.row.method for one in found.rows] == ["must"]
+    said = render_contrasts(found).splitlines()
+    (snn,) = [line for line in said if line.startswith("left out") and "snn without P" in line]
+    (mlp,) = [line for line in said if line.startswith("left out") and "mlp without P" in line]
+    assert "different folds" in snn
+    assert "no row of its own with nothing missing" in mlp

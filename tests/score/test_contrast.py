@@ -40,7 +40,7 @@ def test_the_three_differences_are_of_the_tabulated_c_index_with_the_bootstraps_
         (0.01, 0.05, "shown"),
         (-0.01, 0.05, "not shown"),
         (0.0, 0.05, "not shown"),
-        (-0.05, -0.01, "the opposite shown"),
+        (-0.05, -0.01, "opposite"),
         (float("nan"), float("nan"), "not shown"),
     ],
 )
