@@ -25,7 +25,7 @@ from tests.markdown import GUIDE, README, ROOT, blocks, commands, mentioned
 
 PAGES = {page.name: page.read_text(encoding="utf-8") for page in (README, GUIDE)}
 MADE = {"meanpair", "ridgepair"}  # methods that the guide makes
-TOOLS = {"pytest", "ruff", "mypy", "pre-commit"}  # from the dev extra, under their own name
+TOOLS = {"pytest", "ruff", "mypy", "pre-commit", "mkdocs"}  # from the extras, under their own name
 RESULTS = "SURVBENCH_README_RESULTS"  # where the README's command has left its results, if it has
 MACHINES = 0.02  # how far a C-index of a network may be off on another processor
 COMMANDS = [(page, line) for page, text in PAGES.items() for line in commands(text)]
@@ -80,7 +80,8 @@ def test_every_command_is_one_that_can_be_typed(page: str, line: str) -> None:
         read_by_pytest(words)
     elif tool in TOOLS:
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-        assert any(one.startswith(tool) for one in extras["optional-dependencies"]["dev"])
+        needed = extras["optional-dependencies"]
+        assert any(one.startswith(tool) for name in ("dev", "docs") for one in needed[name])
     else:
         known = ("python -m venv .venv", "source .venv/bin/activate", "lint-imports")
         assert line in known, f"{page}: nobody knows whether {line!r} works; say so here"
