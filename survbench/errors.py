@@ -31,7 +31,7 @@ class ResultError(InputError):
 
 
 class PluginError(SurvbenchError, ImportError):
-    """A third-party method that cannot be imported or states another contract."""
+    """A third-party method that cannot be imported or states another contract; exits with 2."""
 
 
 class UnknownNameError(InputError, LookupError):

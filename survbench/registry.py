@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cached_property
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 from importlib.resources import files
 from importlib.util import find_spec
 from inspect import getmembers, isabstract, isclass
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
 GROUP = "survbench.methods"
 BUILT_IN = "built in"
+UNKNOWN = "third party"
 _NAME = re.compile(r"(?!all$)[a-z0-9][a-z0-9_-]*")
+_TARGET = re.compile(r"\w+(\.\w+)*(:\w+(\.\w+)*)?")
 _SOURCE = re.compile(r"^Source:\s*(.*?(?:\b(?:19|20)\d\d\b|(?=\.\s|\n\S|\Z)))", re.M | re.S)
 
 
@@ -115,6 +118,13 @@ def get_method(name: str) -> type[Method]:
     return _load(entries[name])
 
 
+def package_of(name: str) -> tuple[str, str] | None:
+    """Package and version that bring a method; None where it is built in, or nobody tells."""
+    source = next((entry.source for entry in list_methods() if entry.name == name), BUILT_IN)
+    package, _, version = source.rpartition(" ")
+    return None if source in {BUILT_IN, UNKNOWN} else (package, version)
+
+
 def load_all() -> tuple[dict[str, type[Method]], dict[str, PluginError]]:
     """Every method that loads, and for each of the others the reason why it does not."""
     methods: dict[str, type[Method]] = {}
@@ -140,12 +150,36 @@ def _announced() -> list[Entry]:
     return [
         Entry(
             point.name,
-            f"{point.dist.name} {point.dist.version}" if point.dist else "third party",
+            _package(point),
             point.value,
-            _source_file(point.module),
+            _source_file(point.module) if _TARGET.fullmatch(point.value) else None,
         )
-        for point in entry_points(group=GROUP)
+        for point in _entry_points()
     ]
+
+
+def _entry_points() -> Iterator[EntryPoint]:
+    """Entry points of the group; a package whose own cannot be read is named."""
+    try:
+        yield from entry_points(group=GROUP)
+    except Exception as error:  # whatever a damaged entry_points.txt leads to
+        for package in distributions():
+            try:
+                _ = package.entry_points
+            except Exception:
+                name = getattr(package, "_path", package.locate_file(""))
+                msg = f"{name}: its entry points cannot be read; repair or uninstall that package"
+                raise PluginError(msg) from error
+        raise
+
+
+def _package(point: EntryPoint) -> str:
+    """Name and version of what brings an entry point, where its metadata tell them."""
+    try:
+        told = [point.dist.name, point.dist.version] if point.dist else []
+    except Exception:  # damaged metadata
+        told = []
+    return " ".join(told) if told and all(told) else UNKNOWN
 
 
 def _source_file(module: str) -> Path | None:
@@ -173,6 +207,12 @@ def _load(entry: Entry) -> type[Method]:
         msg = (
             f"{entry.name!r} ({entry.source}) cannot name a method: use lower-case letters, "
             "digits, '_' and '-', and not 'all'; rename its entry point"
+        )
+        raise PluginError(msg)
+    if not _TARGET.fullmatch(entry.target):
+        msg = (
+            f"entry point {entry.name!r} of {entry.source}: {entry.target!r} is no place; write "
+            "module or module:Class"
         )
         raise PluginError(msg)
     module_name, _, attribute = entry.target.partition(":")
@@ -227,6 +267,10 @@ def _checked(found: object, entry: Entry) -> type[Method]:
             f"entry point {entry.name!r} name one"
         )
         raise PluginError(msg)
+    wrong = _wrongly_declared(found) or _wrong_config(found)
+    if wrong:
+        msg = f"method {entry.name!r} ({entry.target}, {entry.source}): {wrong}"
+        raise PluginError(msg)
     if found.contract != CONTRACT:
         remedy = (
             "upgrade survbench"
@@ -239,3 +283,38 @@ def _checked(found: object, entry: Entry) -> type[Method]:
         )
         raise PluginError(msg)
     return found
+
+
+def _wrongly_declared(found: type[Method]) -> str:
+    """What a class declares wrongly and what is allowed; empty where nothing is."""
+    whole, names = (int, "a whole number"), ((Set, property), "a frozenset of names")
+    allowed: dict[str, tuple[type | tuple[type, ...], str]] = {
+        "contract": whole,
+        "version": whole,
+        "uses": names,
+        "tolerates": names,
+        "trains_without": names,
+        "presets": (Mapping, "a dict of preset to values"),
+    }
+    for name, (kind, words) in allowed.items():
+        if not isinstance(getattr(found, name), kind):
+            return f"{name} is {getattr(found, name)!r}; {words} is needed"
+    if isabstract(found):
+        lacking = ", ".join(sorted(found.__abstractmethods__))
+        return f"does not define {lacking}, as every method does"
+    return ""
+
+
+def _wrong_config(found: type[Method]) -> str:
+    """The same of its Config and presets."""
+    if not is_dataclass(found.Config):
+        return f"Config is {found.Config!r}; a frozen dataclass is needed"
+    known = {entry.name: entry for entry in fields(found.Config)}
+    for name, entry in known.items():
+        if entry.default is MISSING and entry.default_factory is MISSING:
+            return f"Config.{name} has no default; give it one"
+    for preset, values in found.presets.items():
+        for key in values:
+            if key not in known:
+                return f"preset {preset!r} sets {key!r}, which Config lacks; see its fields"
+    return ""

@@ -1,4 +1,4 @@
-"""The command line: what it prints, its exit codes, and that wrong input writes nothing."""
+"""The command line: what it prints and its exit codes; for wrong input see tests/bad_input."""
 
 import csv
 import io
@@ -21,67 +21,6 @@ def told(capsys: Capture) -> str:
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     return lines[0]
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ("rnu", "error: unknown command 'rnu'. Did you mean 'run'? See 'survbench --help'."),
-        ("cohort biuld", "error: unknown command 'biuld'. Did you mean 'build'?"),
-        ("run", "error: Missing option '--method'"),
-        ("run --method coxx", "error: unknown method 'coxx'. Did you mean 'cox'?"),
-        ("run --method cox --mising P", "error: No such option '--mising'"),
-        ("run --method cox --missing P@2", "error: regime 'P@2': rate 2 is outside 0 to 1"),
-        ("run --method cox --seed 1.5", "error: --seed: '1.5' is not a whole number"),
-        ("run --method cox --seed -1", "error: --seed: '-1' is not a whole number"),
-        ("run --method cox --folds a", "error: --folds: 'a' is not a whole number"),
-        ("run --method cox --folds 9", "error: --folds: splits 'demo' have no fold 9"),
-        ("run --method cox --jobs x", "error: Invalid value for '--jobs'"),
-        ("run --method cox --jobs 0", "error: --jobs is 0"),
-        ("run --method cox --timeout -3", "error: --timeout is -3.0"),
-        ("run --method cox --cohort nowhere", "error: unknown cohort 'nowhere'"),
-        ("run --method cox --set compnents=3", "error: unknown config key of cox 'compnents'"),
-        ("run --method cox --set components=x", "error: cox.components='x' is not a whole number"),
-        ("run --method cox,switch --set use=P", "error: --set 'use=P' does not say whose key"),
-        ("run --method cox --device tpu", "error: unknown device 'tpu'"),
-        ("run --method cox --population half", "error: population 'half' is not known"),
-        ("run --method cox --preset fast", "error: unknown preset 'fast'"),
-        ("methods coxx", "error: unknown method 'coxx'. Did you mean 'cox'?"),
-        ("leaderboard --cohort nowhere", "error: unknown cohort in the committed boards"),
-        ("leaderboard --ledger --format latex", "error: unknown format of the ledger 'latex'"),
-        ("leaderboard --verify . --ledger", "error: --verify stands alone"),
-        ("leaderboard --site s --ledger", "error: --site and --ledger show different things"),
-        ("leaderboard --contrasts --format csv", "error: --contrasts has no other format"),
-        ("leaderboard --verify .", "error: no submission below ."),
-        ("leaderboard --verify nowhere", "error: no folder 'nowhere'"),
-        ("submit", "error: no folder 'leaderboards'"),
-        ("submit . --to nowhere", "error: no folder 'nowhere'; run this in a checkout"),
-        ("submit . --to .", "error: no finished fit to submit in ."),
-        ("leaderboard --results nowhere", "error: results folder 'nowhere' does not exist"),
-        ("leaderboard --results . --format txt", "error: unknown format 'txt'"),
-        ("leaderboard --results . --cohort demo", "error: unknown cohort in these results 'demo'"),
-        ("score", "error: no file given; name prediction files"),
-        ("score nowhere.csv", "error: cannot read nowhere.csv: No such file"),
-        ("cohort show dmeo", "error: unknown cohort 'dmeo'. Did you mean 'demo'?"),
-        ("cohort check .", "error: . is no cohort folder"),
-        ("cohort build out", "error: Missing option '--table'"),
-        ("cohort build out --table nowhere.csv", "error: "),
-        ("splits check nowhere", "error: unknown splits 'nowhere'"),
-        ("splits check tcga_blca", "error: say of which cohort"),
-        ("splits make --cohort demo --folds 1", "error: cannot make 1 folds"),
-    ],
-)
-def test_wrong_input_is_one_line_with_exit_code_2_and_writes_nothing(
-    words: str,
-    expected: str,
-    capsys: Capture,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(words.split()) == 2
-    assert told(capsys).startswith(expected)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_debug_shows_the_traceback(capsys: Capture) -> None:

@@ -24,7 +24,7 @@ from survbench.cli.new_method import new_method
 from survbench.cli.plot import plot
 from survbench.cli.reproduce import reproduce
 from survbench.cli.run import run
-from survbench.errors import InputError, SurvbenchError
+from survbench.errors import InputError, PluginError, SurvbenchError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _in_words(error: Exception) -> tuple[str, int]:
     """What to say of an error, and the exit code."""
     if isinstance(error, SurvbenchError):
-        return str(error), WRONG_INPUT if isinstance(error, InputError) else FAILED
+        wrong = isinstance(error, (InputError, PluginError))
+        return str(error), WRONG_INPUT if wrong else FAILED
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}", WRONG_INPUT
     kind = type(error).__name__
@@ -61,7 +62,8 @@ def _in_words(error: Exception) -> tuple[str, int]:
 def _explain(error: Exception, message: str, code: int, *, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
-    say("error: " + " ".join(message.split()))
+    line = " ".join(message.split())
+    say("error: " + "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line))
     return code
 
 

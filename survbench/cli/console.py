@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -11,6 +12,8 @@ import click
 from survbench.errors import InputError, UnknownNameError
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+_NUMBER = re.compile("[0-9]{1,9}")
+_MOST = 1000  # numbers in a range
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -43,8 +46,11 @@ def whole_numbers(option: str, text: Sequence[str]) -> tuple[int, ...]:
     numbers: list[int] = []
     for part in listed(text):
         first, dash, last = part.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
+        if not _NUMBER.fullmatch(first) or (dash and not _NUMBER.fullmatch(last)):
             msg = f"{option}: {part!r} is not a whole number from 0; write {option} 0,1 or 0-4"
+            raise InputError(msg)
+        if not 0 <= int(last or first) - int(first) < _MOST:
+            msg = f"{option}: {part!r} is no range of 1 to {_MOST} numbers; write {option} 0-4"
             raise InputError(msg)
         numbers.extend(range(int(first), int(last or first) + 1))
     return tuple(dict.fromkeys(numbers))

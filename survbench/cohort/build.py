@@ -23,8 +23,8 @@ from survbench.cohort.tables import (
     group_columns,
     read_signatures,
     read_table,
-    read_text_table,
 )
+from survbench.cohort.text_table import read_text_table
 from survbench.errors import CohortError
 
 MIN_AT_RISK_PER_FOLD = 10

@@ -6,6 +6,7 @@ of a file, and shapes are checked before memory is taken.
 
 from __future__ import annotations
 
+import math
 import pickle
 import warnings
 import zipfile
@@ -25,9 +26,10 @@ FORMATS = ("auto", "h5", "pt", "packed")
 
 _MAX_WIDTH = 65_536
 _MAX_BYTES = 16 * 2**30  # of one slide; 2.8 million patches of 1536 float32
-_MAX_RATIO = 5_000  # deflate cannot reach it, a forged header can
+_MAX_RATIO = 200  # no real features are stored so small; constant ones can be, to 1000
 _UNSUSPICIOUS = 64 * 2**20  # bytes below which a ratio is not worth a refusal
 _HDF5_ERRORS = (OSError, RuntimeError, LookupError, ValueError, TypeError, MemoryError)
+_MAX_COORD = 2**53  # pixels; no slide is so wide, and a float beyond is no whole number
 _BLOCK = 65_536  # patches looked at together
 
 
@@ -112,6 +114,10 @@ def find_slides(path: str | Path, form: str = "auto") -> list[Slide]:
     if len({f.suffix for f in files}) > 1:
         msg = f"{folder} holds .h5 and .pt files; say which with the patch format h5 or pt"
         raise CohortError(msg)
+    odd = sorted(f for f in files if not f.is_file())
+    if odd:
+        msg = f"{odd[0]} is no plain file; remove it or put the slide's features there"
+        raise CohortError(msg)
     return sorted(Slide(f.stem, f) for f in files)
 
 
@@ -120,14 +126,13 @@ def measure(slide: Slide) -> Extent:
     if slide.path.suffix == ".pt":
         array = _read_pt(slide.path)
         patches, width = _extent(slide, tuple(array.shape), array.dtype)
-        _check_storage(slide, array.nbytes, slide.path.stat().st_size)
+        _check_storage(slide, "features", array.nbytes, slide.path.stat().st_size)
         return Extent(patches, width, _kept(array.dtype), coords=False) if patches else _EMPTY
     with _opened(slide) as holder:
-        features = _dataset(slide, holder, "features")
+        features = own_dataset(slide, holder, "features")
         patches, width = _extent(slide, features.shape, features.dtype)
         if patches == 0:
             return _EMPTY
-        _check_storage(slide, features.nbytes, features.id.get_storage_size())
         return Extent(
             patches,
             width,
@@ -143,14 +148,13 @@ def read_slide(slide: Slide) -> Patches:
     if slide.path.suffix == ".pt":
         array = _read_pt(slide.path)
         _extent(slide, tuple(array.shape), array.dtype)
-        _check_storage(slide, array.nbytes, slide.path.stat().st_size)
+        _check_storage(slide, "features", array.nbytes, slide.path.stat().st_size)
         return Patches(_finite(slide, _flat(array)), None)
     with _opened(slide) as holder:
-        dataset = _dataset(slide, holder, "features")
+        dataset = own_dataset(slide, holder, "features")
         patches, width = _extent(slide, dataset.shape, dataset.dtype)
         if patches == 0:
             return Patches(np.empty((0, width), np.float32), None)
-        _check_storage(slide, dataset.nbytes, dataset.id.get_storage_size())
         features = _flat(dataset[0] if len(dataset.shape) == 3 else dataset[()])
         coords = _read_coords(slide, holder, patches) if "coords" in holder else None
     return Patches(_finite(slide, features), coords)
@@ -210,27 +214,45 @@ def _opened(slide: Slide) -> Iterator[h5py.Group]:
         raise CohortError(msg) from error
 
 
-def _hard(slide: Slide, holder: h5py.Group, key: str) -> Any:
+def _hard(place: object, holder: h5py.Group, key: str) -> Any:
     """Object under a key, if it is stored right there and not behind a link."""
     link = holder.get(key, getlink=True)
     if link is None:
         shown = ", ".join(list(holder)[:5]) or "nothing"
-        msg = f"{slide}: no dataset {key!r}; found {shown}"
+        msg = f"{place}: no dataset {key!r}; found {shown}"
         raise CohortError(msg)
     if not isinstance(link, h5py.HardLink):
-        msg = f"{slide}: {key!r} is a link; survbench reads only what is inside the file"
+        msg = f"{place}: {key!r} is a link; survbench reads only what is inside the file"
         raise CohortError(msg)
     return holder[key]
 
 
-def _dataset(slide: Slide, holder: h5py.Group, key: str) -> h5py.Dataset:
-    found = _hard(slide, holder, key)
+def own_dataset(place: object, holder: h5py.Group, key: str) -> h5py.Dataset:
+    """Dataset that is stored right there, no larger than what is stored can tell.
+
+    Parameters
+    ----------
+    place : object
+        What messages call the file.
+    holder : h5py.Group
+        Where the dataset is looked for.
+    key : str
+        Its name.
+
+    Raises
+    ------
+    CohortError
+        It is behind a link, in another file, or claims far more bytes than there are.
+    """
+    found = _hard(place, holder, key)
     if not isinstance(found, h5py.Dataset):
-        msg = f"{slide}: {key!r} must be a dataset, found {type(found).__name__}"
+        msg = f"{place}: {key!r} must be a dataset, found {type(found).__name__}"
         raise CohortError(msg)
     if found.is_virtual or found.external:
-        msg = f"{slide}: {key!r} is stored in other files; survbench reads only inside the file"
+        msg = f"{place}: {key!r} is stored in other files; survbench reads only inside the file"
         raise CohortError(msg)
+    chunk = math.prod(found.chunks) * found.dtype.itemsize if found.chunks else 0
+    _check_storage(place, key, max(found.nbytes, chunk), found.id.get_storage_size())
     return found
 
 
@@ -257,10 +279,10 @@ def _extent(slide: Slide, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple
     return int(patches), int(width)
 
 
-def _check_storage(slide: Slide, claimed: int, stored: int) -> None:
-    """Refuse features that claim far more bytes than their file could hold."""
+def _check_storage(place: object, key: str, claimed: int, stored: int) -> None:
+    """Refuse an array that claims far more bytes than its file could hold."""
     if claimed > _UNSUSPICIOUS and claimed > _MAX_RATIO * stored:
-        msg = f"{slide}: features claim {claimed} bytes, {stored} are stored; forged or cut off"
+        msg = f"{place}: {key} claim {claimed} bytes, {stored} are stored; forged or cut off"
         raise CohortError(msg)
 
 
@@ -290,11 +312,18 @@ def _finite(slide: Slide, features: NDArray[np.floating]) -> NDArray[np.floating
 
 
 def _read_coords(slide: Slide, holder: h5py.Group, patches: int) -> NDArray[np.int64]:
-    dataset = _dataset(slide, holder, "coords")
+    dataset = own_dataset(slide, holder, "coords")
     if dataset.shape not in ((patches, 2), (1, patches, 2)):
         msg = f"{slide}: {patches} patches, but coords of shape {dataset.shape}"
         raise CohortError(msg)
+    if dataset.dtype.kind not in "iuf":
+        msg = f"{slide}: coords must be numbers, found {dataset.dtype}"
+        raise CohortError(msg)
     values = dataset[0] if len(dataset.shape) == 3 else dataset[()]
+    wrong = np.flatnonzero(~(np.abs(values) < _MAX_COORD).all(axis=1))
+    if len(wrong):
+        msg = f"{slide}: patch {wrong[0]} is at {values[wrong[0]].tolist()}; pixels are needed"
+        raise CohortError(msg)
     return np.ascontiguousarray(values, np.int64)
 
 
@@ -317,11 +346,14 @@ def _read_pt(path: Path) -> NDArray[Any]:
     ]
     allowed += [np.ndarray, np.dtype, *(type(np.dtype(f"f{size}")) for size in (2, 4, 8))]
     try:
+        zipped = zipfile.is_zipfile(path)
+        if zipped:
+            _check_records(path)
         with warnings.catch_warnings(), torch.serialization.safe_globals(allowed):
             warnings.simplefilter("ignore", UserWarning)  # on old protocols; what counts raises
-            found = torch.load(
-                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-            )
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except CohortError:
+        raise
     except pickle.UnpicklingError as error:
         msg = (
             f"{path}: holds Python objects or is damaged; survbench never runs a pickle. "
@@ -339,3 +371,12 @@ def _read_pt(path: Path) -> NDArray[Any]:
         return found
     msg = f"{path}: holds a {type(found).__name__}, expected one tensor (N, D)"
     raise CohortError(msg)
+
+
+def _check_records(path: Path) -> None:
+    """Refuse an archive whose records are compressed: torch.save writes none, a bomb is one."""
+    with zipfile.ZipFile(path) as archive:
+        odd = [m.filename for m in archive.infolist() if m.compress_type != zipfile.ZIP_STORED]
+    if odd:
+        msg = f"{path}: record {odd[0]!r} is compressed; save a plain tensor (N, D) with torch.save"
+        raise CohortError(msg)

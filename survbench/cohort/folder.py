@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -24,19 +25,30 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from survbench.cohort.arrays import read_bags, read_genes
 from survbench.cohort.cohort import COVARIATES, Cohort, CohortInfo
 from survbench.cohort.content import hash_cohort
 from survbench.cohort.modality import Bags, GeneGroups, Modality
-from survbench.cohort.tables import SUFFIXES, check_case_id, read_text_table
+from survbench.cohort.tables import SUFFIXES
+from survbench.cohort.text_table import check_case_id, read_text_table
 from survbench.errors import CohortError
 
 SCHEMA = 1
 INDEX = "cohort.toml"
 DROPPED = ("case_id", "reason", "slide_id")
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # of a cohort, and of a folder of results
+_MODALITY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_UNREADABLE = (OSError, LookupError, ValueError, TypeError, RuntimeError, MemoryError)
 _SEEN_TCGA = ("yes", "no", "unknown")
 _TEXTS = ("note", "provenance", "cohort_level_preprocessing")
+_HEAD: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("name", "endpoint", "units", "default_splits", "data_hash"), str),
+    **dict.fromkeys(("encoder_saw_tcga", *_TEXTS), str),
+    "horizon_months": (int, float),
+    "standardise": list,
+    "simulated": bool,
+}
 _CHUNK = 1 << 22  # bytes hashed at a time
 
 
@@ -119,7 +131,7 @@ def write_parts(
 ) -> str:
     """Write a cohort whose bags are streamed, so that it may exceed memory; see `write_cohort`."""
     folder = Path(folder)
-    _check_writable(info, cases, modalities)
+    _check_writable(name, info, cases, modalities)
     with _staged(folder, force=force) as staging:
         _check_space(staging, folder, modalities)
         _write_cases(staging / "cases.csv", cases)
@@ -173,7 +185,7 @@ def read_index(folder: str | Path) -> dict[str, Any]:
         raise CohortError(msg)
     try:
         index = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         msg = f"{path}: not readable ({error}); build the cohort again"
         raise CohortError(msg) from error
     schema = index.get("schema")
@@ -186,11 +198,28 @@ def read_index(folder: str | Path) -> dict[str, Any]:
         raise CohortError(msg)
     absent = {"cases.csv", "dropped.csv", *(f"{name}.h5" for name in modalities)} - files.keys()
     odd = [name for name in files if Path(name).name != name]
-    odd += [name for name in modalities if not _NAME.fullmatch(name)]
+    odd += [name for name in modalities if not _MODALITY.fullmatch(name)]
     if absent or odd:
         msg = f"{path}: {min(absent or odd)!r} is not listed as it must be; build the cohort again"
         raise CohortError(msg)
+    _check_head(path, index)
     return index
+
+
+def _check_head(path: Path, index: Mapping[str, Any]) -> None:
+    """Refuse values that `write_parts` does not write."""
+    for key in (key for key in _HEAD if key in index):
+        value = index[key]
+        sound = isinstance(value, _HEAD[key])
+        if sound and key == "name":
+            sound = NAME.fullmatch(value) is not None
+        if sound and key == "horizon_months":
+            sound = 0 < value < math.inf
+        if sound and key == "standardise":
+            sound = all(name in list(index["modalities"]) for name in value)
+        if not sound:
+            msg = f"{path}: {key} is {value!r}, which cannot be; build the cohort again"
+            raise CohortError(msg)
 
 
 def check_cohort(folder: str | Path) -> list[str]:
@@ -297,13 +326,27 @@ def _stream_of(bags: Bags) -> BagStream:
 
 
 def _check_writable(
-    info: CohortInfo, cases: pd.DataFrame, modalities: Mapping[str, BagStream | GeneGroups]
+    name: str,
+    info: CohortInfo,
+    cases: pd.DataFrame,
+    modalities: Mapping[str, BagStream | GeneGroups],
 ) -> None:
     for case_id in cases.index:
         check_case_id(str(case_id), "cases")
-    for name in modalities:
-        if not _NAME.fullmatch(name):
-            msg = f"modality name {name!r} is not allowed; use a letter, then letters and digits"
+    if not NAME.fullmatch(name):
+        msg = (
+            f"cohort name {name!r} is not allowed; use letters, digits, '.', '_' and '-', a letter "
+            "or digit first"
+        )
+        raise CohortError(msg)
+    if info.horizon_months is not None and not 0 < info.horizon_months < math.inf:
+        msg = f"horizon_months is {info.horizon_months}; it must be above 0 and finite"
+        raise CohortError(msg)
+    for modality in modalities:
+        if not _MODALITY.fullmatch(modality):
+            msg = (
+                f"modality name {modality!r} is not allowed; use a letter, then letters and digits"
+            )
             raise CohortError(msg)
     unknown = set(info.standardise) - {n for n, m in modalities.items() if isinstance(m, BagStream)}
     if unknown:
@@ -319,6 +362,7 @@ def _staged(folder: Path, *, force: bool) -> Iterator[Path]:
     """Temporary sibling that takes the folder's place when the block ends well."""
     _check_place(folder, force=force)
     staging: Path | None = None
+    made = [above for above in folder.parents if not above.exists()]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = _sibling(folder)
@@ -330,6 +374,9 @@ def _staged(folder: Path, *, force: bool) -> Iterator[Path]:
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
+        with suppress(OSError):  # they hold the cohort now
+            for above in made:
+                above.rmdir()
 
 
 def _sibling(folder: Path) -> Path:
@@ -506,7 +553,7 @@ def _check_file(
         raise CohortError(msg)
     if not trusted:
         # A copied folder has new times: give the old one back, so that it is hashed only once.
-        with suppress(OSError):
+        with suppress(OSError, TypeError, OverflowError):
             os.utime(path, ns=(status.st_atime_ns, recorded["mtime_ns"]))
 
 
@@ -518,24 +565,25 @@ def _read(folder: Path, index: Mapping[str, Any], *, all_columns: bool) -> Cohor
         try:
             with h5py.File(path, "r") as file:
                 modalities[name] = (
-                    _read_bags(path, file)
+                    read_bags(path, file)
                     if section["kind"] == "bags"
-                    else _read_genes(path, file, all_columns=all_columns)
+                    else read_genes(path, file, all_columns=all_columns)
                 )
         except CohortError as error:
             msg = f"{path}: {error}"
             raise CohortError(msg) from error
-        except (OSError, KeyError, ValueError, TypeError, RuntimeError, IndexError) as error:
+        except _UNREADABLE as error:
             msg = f"{path}: cannot be read ({error}); build the cohort again"
             raise CohortError(msg) from error
         if len(modalities[name]) != len(cases):
-            msg = f"{path}: {len(modalities[name])} patients, but {len(cases)} in cases.csv"
+            found = f"{len(modalities[name])} patients, but {len(cases)} in cases.csv"
+            msg = f"{path}: {found}; build the cohort again"
             raise CohortError(msg)
     return Cohort(str(index.get("name", folder.name)), cases, modalities, _read_info(folder, index))
 
 
 def _read_info(folder: Path, index: Mapping[str, Any]) -> CohortInfo:
-    dropped = read_text_table(folder / "dropped.csv")
+    dropped = _read_columns(folder / "dropped.csv", DROPPED)
     whole = dropped[dropped["slide_id"] == ""]
     return CohortInfo(
         endpoint=index.get("endpoint", "overall survival"),
@@ -552,11 +600,9 @@ def _read_info(folder: Path, index: Mapping[str, Any]) -> CohortInfo:
 
 
 def _read_cases(path: Path) -> pd.DataFrame:
-    table = read_text_table(path)
-    for column in ("case_id", "time", "event"):
-        if column not in table:
-            msg = f"{path}: no column {column!r}; needed are case_id, time, event"
-            raise CohortError(msg)
+    table = _read_columns(path, ("case_id", "time", "event"))
+    for row, case_id in enumerate(table["case_id"]):
+        check_case_id(case_id, f"{path}, line {row + 2}")
     cases = pd.DataFrame(index=pd.Index(table["case_id"], name="case_id", dtype=object))
     cases["time"] = _floats(path, table["time"])
     wrong = np.flatnonzero(~(np.isfinite(cases["time"]) & (cases["time"] > 0)))
@@ -576,60 +622,27 @@ def _read_cases(path: Path) -> pd.DataFrame:
     return cases
 
 
+def _read_columns(path: Path, needed: Sequence[str]) -> pd.DataFrame:
+    """Table in which every cell is text and no needed column is missing."""
+    table = read_text_table(path)
+    for column in needed:
+        if column not in table:
+            msg = f"{path}: no column {column!r}; needed are {', '.join(needed)}"
+            raise CohortError(msg)
+    return table
+
+
 def _floats(path: Path, column: pd.Series[str]) -> NDArray[np.float64]:
     try:
-        return np.array([float(value) if value else np.nan for value in column], np.float64)
+        values = np.array([float(value) if value else np.nan for value in column], np.float64)
     except ValueError as error:
         msg = f"{path}: column {column.name!r}: {error}; numbers are needed"
         raise CohortError(msg) from error
-
-
-def _read_bags(path: Path, file: h5py.File) -> Bags:
-    features = _mapped(path, file["features"])
-    coords = _mapped(path, file["coords"]) if "coords" in file else None
-    start, length = file["start"][()], file["length"][()]
-    if (length < 0).any() or (start < 0).any():
-        msg = "a bag has a negative start or length; build the cohort again"
+    if np.isinf(values).any():
+        line = int(np.argmax(np.isinf(values))) + 2
+        msg = f"{path}: column {column.name!r} is infinite in line {line}; give finite numbers"
         raise CohortError(msg)
-    return Bags(features, start, length, coords)
-
-
-def _mapped(path: Path, dataset: h5py.Dataset) -> NDArray[Any]:
-    """Memory map of a contiguous dataset; nothing is loaded."""
-    if 0 in dataset.shape:
-        return np.empty(dataset.shape, dataset.dtype)
-    offset = dataset.id.get_offset()
-    if offset is None:
-        msg = f"{dataset.name} is not contiguous; build the cohort again"
-        raise CohortError(msg)
-    return np.memmap(path, dataset.dtype, mode="r", offset=offset, shape=dataset.shape)
-
-
-def _read_genes(path: Path, file: h5py.File, *, all_columns: bool) -> GeneGroups:
-    """Gene groups; columns in no group stay on disk unless asked for."""
-    columns = file["columns"].asstr()[()]
-    kind = file["kind"].asstr()[()].astype(str)
-    members, sizes = file["group_columns"][()], file["group_sizes"][()]
-    used = np.arange(len(columns)) if all_columns else np.unique(members)
-    place = np.full(len(columns), -1, np.int64)
-    place[used] = np.arange(len(used))
-    ends = np.cumsum(sizes)
-    names = file["group_names"].asstr()[()]
-    values = _mapped(path, file["values"])
-    row = file["row"][()]
-    if len(row) and row.max() >= len(values):
-        msg = f"rows reach past the {len(values)} patients with genes; build the cohort again"
-        raise CohortError(msg)
-    return GeneGroups(
-        values=np.ascontiguousarray(values[:, used], np.float32),
-        columns=tuple(columns[used].tolist()),
-        kind=kind[used],
-        groups={
-            str(name): place[members[end - size : end]]
-            for name, size, end in zip(names, sizes, ends, strict=True)
-        },
-        row=row,
-    )
+    return values
 
 
 def _look_through(cohort: Cohort) -> list[str]:

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from survbench.cohort.cohort import Cohort
 from survbench.cohort.site_search import even_places
-from survbench.errors import SplitError, UnknownNameError
+from survbench.cohort.text_table import read_text_table
+from survbench.errors import CohortError, SplitError, UnknownNameError
 
 FOLDS = 5
 EVENT_RATE_TOLERANCE = 0.02
@@ -145,11 +146,8 @@ def read_splits(source: str | Path) -> Folds:
 
 def _read_csv(path: Path, name: str) -> Folds:
     """Folds from a table with the columns case_id and fold."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
-    if not {"case_id", "fold"} <= set(table.columns):
-        msg = f"{path.name}: needs the columns case_id and fold, found {', '.join(table.columns)}"
-        raise SplitError(msg)
-    wrong = table[table["case_id"].isna() | ~table["fold"].fillna("").str.fullmatch(r"\d+")]
+    table = _read_table(path, ("case_id", "fold"))
+    wrong = table[(table["case_id"] == "") | ~table["fold"].str.fullmatch("[0-9]{1,9}")]
     if len(wrong):
         row = wrong.iloc[0]
         msg = (
@@ -158,6 +156,19 @@ def _read_csv(path: Path, name: str) -> Folds:
         )
         raise SplitError(msg)
     return Folds(name, pd.Series(table["fold"].astype(int).to_numpy(), index=table["case_id"]))
+
+
+def _read_table(path: Path, needed: tuple[str, str]) -> pd.DataFrame:
+    """Table in which every cell is text and no needed column is missing."""
+    try:
+        table = read_text_table(path)
+    except CohortError as error:
+        raise SplitError(str(error)) from error
+    if not set(needed) <= set(table.columns):
+        found = ", ".join(map(str, table.columns[:8]))
+        msg = f"{path.name}: needs the columns {' and '.join(needed)}, found {found}"
+        raise SplitError(msg)
+    return table
 
 
 def _read_mcat(folder: Path) -> Folds:
@@ -197,14 +208,11 @@ def _folder_name(folder: Path) -> str:
 
 def _read_mcat_file(path: Path) -> tuple[list[str], list[str]]:
     """Training and validation cases of one file."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
-    if not {"train", "val"} <= set(table.columns):
-        msg = f"{path.name}: needs the columns train and val, found {', '.join(table.columns)}"
-        raise SplitError(msg)
-    if "test" in table and table["test"].notna().any():
+    table = _read_table(path, ("train", "val"))
+    if "test" in table and (table["test"] != "").any():
         msg = f"{path.name}: has a test list; only folds whose val lists are the test sets are read"
         raise SplitError(msg)
-    train, val = (table[name].dropna().tolist() for name in ("train", "val"))
+    train, val = ([case for case in table[name] if case] for name in ("train", "val"))
     both = set(train) & set(val)
     if both:
         msg = f"{path.name}: case {min(both)!r} is in train and in val; give each patient one side"
@@ -213,7 +221,16 @@ def _read_mcat_file(path: Path) -> tuple[list[str], list[str]]:
 
 
 def write_folds(folds: Folds, path: str | Path) -> None:
-    """Write a CSV (case_id, fold), sorted by case id."""
+    """Write a CSV (case_id, fold), sorted by case id.
+
+    Raises
+    ------
+    SplitError
+        There is no such folder.
+    """
+    if not Path(path).parent.is_dir():
+        msg = f"there is no folder {Path(path).parent}; make it first"
+        raise SplitError(msg)
     folds.fold.to_csv(Path(path), lineterminator="\n")
 
 

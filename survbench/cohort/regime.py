@@ -17,6 +17,7 @@ from survbench.streams import uniform
 NONE = "none"
 MASK_SEED = 0
 _GRAMMAR = "write none, P, G, P@0.4 or P@0.3+G@0.3"
+_LONGEST = 200  # characters; predictions are kept in a file of this name
 _TERM = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9_-]*)(?:@(?P<rate>[0-9.]+))?")
 
 
@@ -67,6 +68,9 @@ class Regime:
             return text
         if text.strip() == NONE:
             return cls()
+        if len(text) > _LONGEST:
+            msg = f"regime {text[:20]!r}... is {len(text)} characters long; {_GRAMMAR}"
+            raise InputError(msg)
         rates: dict[str, Decimal] = {}
         for term in text.split("+"):
             name, rate = _read_term(term.strip(), text)

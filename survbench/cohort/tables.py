@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import re
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from survbench.cohort.text_table import check_case_id, read_text_table
 from survbench.errors import CohortError
 
 SUFFIXES = {"_rnaseq": "rna", "_cnv": "cnv", "_mut": "mut"}
 COVARIATE_COLUMNS = {"age": "age", "is_female": "sex", "oncotree_code": "histology", "site": "site"}
 
-# A case id names files, so nothing that could leave a folder is allowed.
-_CASE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+MAX_MONTHS = 1500  # nobody is followed for 125 years
+
 _TCGA_SITE = re.compile(r"TCGA-([A-Z0-9]{2})-")
 # Outcomes under other names must never become gene columns; `train` is an old split.
 _NOT_A_GENE = re.compile(
@@ -32,16 +28,6 @@ _NOT_A_GENE = re.compile(
 )
 _BLANK = frozenset({"", "na", "n/a", "nan", "null", "none", "<na>"})
 _YES_NO = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    LookupError,
-    RuntimeError,
-    zlib.error,
-    zipfile.BadZipFile,
-    csv.Error,
-)
 _HEADER_LINES = 2  # line of the first record, counted from 1
 
 
@@ -94,80 +80,18 @@ class _Raw:
         return f"line {row + _HEADER_LINES}, case {self.frame['case_id'].iloc[row]!r}"
 
 
-def check_case_id(case_id: str, place: str) -> None:
-    """Refuse a case id that could not be a file name.
-
-    Raises
-    ------
-    CohortError
-        Naming the id and `place`.
-    """
-    if not _CASE_ID.fullmatch(case_id):
-        msg = f"{place}: case id {case_id!r} is not allowed; use letters, digits, '.', '_' and '-'"
-        raise CohortError(msg)
-
-
-def read_text_table(path: Path, *, text: Iterable[str] | None = None) -> pd.DataFrame:
-    """Read a CSV (.csv, .csv.gz, .csv.zip) in which 'NA' and '05' stay what they are.
-
-    Parameters
-    ----------
-    path : Path
-        File to read.
-    text : iterable of str or None
-        Columns that stay text; every column when None.
-
-    Raises
-    ------
-    CohortError
-        If the file is missing, damaged, ragged, or names a column twice.
-    """
-    if not path.is_file():
-        msg = f"no table at {path}; give a .csv, .csv.gz or .csv.zip file"
-        raise CohortError(msg)
-    options = {
-        "keep_default_na": False,
-        "low_memory": False,
-        "float_precision": "round_trip",  # pandas' own parser is off by one in the last bit
-    }
-    try:
-        names = pd.Series(_header(path), dtype=object)
-        kinds = str if text is None else dict.fromkeys(text, str)
-        frame = pd.read_csv(path, dtype=kinds, **options)  # type: ignore[call-overload]
-    except _UNREADABLE as error:
-        msg = f"{path}: cannot be read as a CSV table ({_one_line(error)}); is it whole?"
-        raise CohortError(msg) from error
-    twice = names[names.duplicated() & (names != "")]
-    if len(twice):
-        msg = f"{path}: column {twice.iloc[0]!r} stands twice; keep one"
-        raise CohortError(msg)
-    if not isinstance(frame.index, pd.RangeIndex):
-        msg = f"{path}: rows are longer than the header; every column needs a name"
-        raise CohortError(msg)
-    return pd.DataFrame(frame)
-
-
-def _header(path: Path) -> list[str]:
-    """First record of a CSV, its names as they stand there (pandas renames repeated ones)."""
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as member:
-            return next(csv.reader(io.TextIOWrapper(member, "utf-8")), [])
-    if path.suffix == ".gz":
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            return next(csv.reader(file), [])
-    with path.open(encoding="utf-8") as file:
-        return next(csv.reader(file), [])
-
-
 def read_signatures(path: str | Path) -> dict[str, tuple[str, ...]]:
     """Gene symbols of each group, in file order: one column per group, blanks below short ones."""
     path = Path(path)
     frame = read_text_table(path)
-    groups = {
-        str(name).strip(): tuple(dict.fromkeys(s.strip() for s in frame[name] if s.strip()))
-        for name in frame.columns
-        if not str(name).startswith("Unnamed: ")
-    }
+    groups: dict[str, tuple[str, ...]] = {}
+    for column in frame.columns:
+        name = str(column).strip()
+        if name in groups:
+            msg = f"{path}: group {name!r} stands twice; keep one"
+            raise CohortError(msg)
+        if not name.startswith("Unnamed: "):
+            groups[name] = tuple(dict.fromkeys(s.strip() for s in frame[column] if s.strip()))
     if not any(groups.values()):
         msg = f"{path}: no gene symbols; one column per group, its name in the first line"
         raise CohortError(msg)
@@ -232,6 +156,9 @@ def read_table(
     text = ("case_id", "slide_id", "is_female", "oncotree_code", "site")
     raw = _Raw(path, read_text_table(path, text=text))
     needed = ("case_id", time_column, censor_column)
+    if len(set(needed)) < len(needed):
+        msg = f"{path}: column {censor_column!r} cannot be time and censoring; name two columns"
+        raise CohortError(msg)
     _check_header(raw, needed)
     for row, case_id in enumerate(raw.frame["case_id"]):
         check_case_id(case_id, f"{path}, line {row + _HEADER_LINES}")
@@ -312,9 +239,13 @@ def _outcome(raw: _Raw, time_column: str, censor_column: str) -> pd.DataFrame:
     """Columns time and censored (rows,), NaN where blank."""
     time = _numbers(raw, time_column)
     censored = _numbers(raw, censor_column)
-    endless = np.flatnonzero(np.isinf(time))
+    endless = np.flatnonzero(time > MAX_MONTHS)
     if len(endless):
-        msg = f"{raw.path}: {time_column} is infinite at {raw.place(endless[0])}; give months"
+        shown = "infinite" if np.isinf(time[endless[0]]) else f"{time[endless[0]]:g}"
+        msg = (
+            f"{raw.path}: {time_column} is {shown} at {raw.place(endless[0])}; give months, "
+            f"{MAX_MONTHS} at most (divide days by 30.44)"
+        )
         raise CohortError(msg)
     wrong = np.flatnonzero(~np.isnan(censored) & (censored != 0) & (censored != 1))
     if len(wrong):
@@ -361,7 +292,7 @@ def _numbers(raw: _Raw, column: str) -> NDArray[np.float64]:
 def _float(text: str) -> float:
     """Number that a text spells, NaN when it spells none."""
     try:
-        return float(text)
+        return float("nan" if "_" in text else text)  # 1_000 is a number in Python alone
     except ValueError:
         return float("nan")
 
@@ -424,7 +355,12 @@ def _check_agreement(
 def _covariate(raw: _Raw, column: str) -> NDArray[np.object_] | NDArray[np.float64]:
     """Age as numbers (blank NaN), everything else as text (blank '')."""
     if column == "age":
-        return _numbers(raw, column)
+        age = _numbers(raw, column)
+        endless = np.flatnonzero(np.isinf(age))
+        if len(endless):
+            msg = f"{raw.path}: age is infinite at {raw.place(endless[0])}; leave it blank"
+            raise CohortError(msg)
+        return age
     text = raw.frame[column].str.strip()
     if column != "is_female":
         return text.to_numpy(object)
@@ -473,7 +409,3 @@ def _kinds(columns: Sequence[str], values: NDArray[np.float32]) -> NDArray[np.st
         ends = [kind for suffix, kind in SUFFIXES.items() if column.endswith(suffix)]
         kinds.append(ends[0] if ends else "mut" if is_binary else "other")
     return np.array(kinds, dtype=np.str_)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

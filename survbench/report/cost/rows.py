@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from survbench.errors import ResultError
@@ -13,6 +14,13 @@ from survbench.errors import ResultError
 __all__ = ["SCHEMA", "CostReport", "CostRow", "committed", "read_report", "series"]
 
 SCHEMA = 1
+_KINDS: dict[str, type] = {  # of the fields of a row that are no number
+    **dict.fromkeys(("method", "preset", "device", "regime", "mark", "outcome", "reason"), str),
+    **dict.fromkeys(("by_operator", "step_ms_by_stage", "missing"), dict),
+    "patches": int,
+    "width": int,
+    "uncounted": list,
+}
 COMMITTED = "cost"  # folder of measured reports in leaderboards
 
 
@@ -122,22 +130,29 @@ def read_report(path: str | Path) -> CostReport:
     ResultError
         The file is damaged, or newer than this survbench.
     """
-    known = {entry.name for entry in fields(CostRow)}
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
         schema = int(values["schema"])
-        rows = tuple(
-            CostRow(**{name: value for name, value in row.items() if name in known})
-            for row in values["rows"]
-        )
-        report = CostReport(values["machine"], values["protocol"], rows)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        rows = tuple(_row(row) for row in values["rows"])
+        report = CostReport(dict(values["machine"]), dict(values["protocol"]), rows)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         msg = f"{path} is no cost report: {error!r}; write one with 'survbench cost --out {path}'"
         raise ResultError(msg) from error
     if schema > SCHEMA:
         msg = f"{path} has schema {schema}, this survbench reads up to {SCHEMA}; upgrade survbench"
         raise ResultError(msg)
     return report
+
+
+def _row(values: Mapping[str, Any]) -> CostRow:
+    """Row of its JSON; fields this survbench does not know are left out."""
+    known = {entry.name for entry in fields(CostRow)}
+    row = CostRow(**{name: value for name, value in values.items() if name in known})
+    for name in known:
+        if not isinstance(getattr(row, name), _KINDS.get(name, (int, float, NoneType))):
+            msg = f"{name} is {getattr(row, name)!r}"
+            raise TypeError(msg)
+    return row
 
 
 def committed() -> list[Path]:

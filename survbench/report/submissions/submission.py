@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,10 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from survbench.bench.kept import KeptFit
+from survbench.bench.records import wrong_record
 from survbench.bench.setting import Setting
 from survbench.cohort import Regime
-from survbench.errors import ResultError
+from survbench.cohort.text_table import check_case_id
+from survbench.errors import InputError, ResultError
 from survbench.report.submissions.untrusted import (
+    FRESH,
     check_names,
     read_bytes,
     read_object,
@@ -46,22 +50,7 @@ SCHEMA = 1
 CELLS, TRAIN, PREDICTIONS, SUMS = "cells.json", "train.csv", "predictions.csv.gz", "SHA256SUMS"
 FILES = (CELLS, PREDICTIONS, TRAIN)
 KEY = ("regime", "seed", "fold")
-_RECORDED = (
-    "changed",
-    "cohort",
-    "cohort_info",
-    "contract",
-    "edges",
-    "fold",
-    "left_out",
-    "modalities",
-    "preset",
-    "presets",
-    "seed",
-    "setting",
-    "splits",
-    "test",
-)
+_NUMBER = re.compile("[0-9]{1,9}")
 
 Place = tuple[str, int, int]  # regime, seed, fold
 
@@ -123,15 +112,16 @@ class Submission:
         if value.get("schema") not in range(1, SCHEMA + 1):
             self._refuse(
                 CELLS,
-                f"has schema {value.get('schema')!r}, this survbench reads up to {SCHEMA}; "
+                f"has schema {value.get('schema')!r}, this survbench reads up to {SCHEMA}",
                 "upgrade survbench",
             )
-        told = {}
-        for number, cell in enumerate(value.get("cells", ())):
+        told, cells = {}, value.get("cells")
+        listed = cells if isinstance(cells, list) else []
+        for number, cell in enumerate(listed):
             one = self._told(number, cell)
             told[one.record["seed"], one.record["fold"]] = one
-        if not told or len(told) < len(value["cells"]):
-            self._refuse(CELLS, "must hold each seed and fold once; pack the results again")
+        if not told or len(told) < len(listed):
+            self._refuse(CELLS, "must hold each seed and fold once", "pack the results again")
         return told
 
     @cached_property
@@ -159,6 +149,7 @@ class Submission:
         self._bytes(TRAIN)
         path = self.folder / TRAIN
         case_id, time, event = read_outcome(path)
+        _check_ids(case_id, str(path))
         with path.open(encoding="utf-8", newline="") as file:
             listed = [(line.get("folds") or "").split() for line in csv.DictReader(file)]
         within = {}
@@ -181,8 +172,12 @@ class Submission:
         for regime, seed, fold in self.blocks:
             if (seed, fold) not in self.told:
                 self._refuse(PREDICTIONS, f"holds seed {seed}, fold {fold}, unknown to {CELLS}")
-            if str(Regime.parse(regime)) != regime:
-                self._refuse(PREDICTIONS, f"holds regime {regime!r}; write {Regime.parse(regime)}")
+            try:
+                text = str(Regime.parse(regime))
+            except InputError as error:
+                self._refuse(PREDICTIONS, f"holds {error}")
+            if text != regime:
+                self._refuse(PREDICTIONS, f"holds regime {regime!r}", f"write {text}")
         return tuple(
             SubmittedFit(self.cohort, self.method, self.setting, seed, fold, self)
             for seed, fold in sorted(self.told)
@@ -201,7 +196,9 @@ class Submission:
         if place not in self._tables:
             block = self.blocks[place]
             path = self.folder / PREDICTIONS
-            self._tables[place] = parse_predictions(path, block.header, block.rows, block.first)
+            table = parse_predictions(path, block.header, block.rows, block.first)
+            _check_ids(table.case_id, f"{path}, {named(place)}")
+            self._tables[place] = table
         return self._tables[place]
 
     # -- inside
@@ -213,10 +210,11 @@ class Submission:
 
     def _told(self, number: int, cell: Any) -> Told:
         """One entry of cells.json, which must be about this setting."""
-        record = cell.get("record") if isinstance(cell, dict) else None
-        lacking = [key for key in _RECORDED if not isinstance(record, dict) or key not in record]
-        if record is None or lacking:
-            self._refuse(CELLS, f"cell {number}: no {lacking[0]!r} in its record")
+        entry = cell if isinstance(cell, dict) else {}
+        refusals = entry.get("refusals", {})
+        if wrong := wrong_record(entry.get("record")):
+            self._refuse(CELLS, f"cell {number}: {wrong}")
+        record = entry["record"]
         try:
             setting = Setting(**record["setting"])
             said = (record["cohort"], setting.method, setting.id)
@@ -224,14 +222,17 @@ class Submission:
             self._refuse(CELLS, f"cell {number}: its setting cannot be read: {error}")
         if said != (self.cohort, self.method, self.setting):
             self._refuse(CELLS, f"cell {number} is about {'/'.join(map(str, said))}")
-        return Told(record, dict(cell.get("refusals", {})))
+        if not isinstance(refusals, dict) or not all(isinstance(r, str) for r in refusals.values()):
+            self._refuse(CELLS, f"cell {number}: refusals are no reasons by regime")
+        return Told(record, refusals)
 
     def _place_of(self, number: int, line: Sequence[str], width: int) -> Place:
         if len(line) != width:
             self._refuse(PREDICTIONS, f"row {number}: {len(line)} cells; the header has {width}")
         regime, seed, fold = line[: len(KEY)]
-        if not (seed.isdecimal() and fold.isdecimal()):
-            self._refuse(PREDICTIONS, f"row {number}: seed {seed!r}, fold {fold!r}; need numbers")
+        if not (_NUMBER.fullmatch(seed) and _NUMBER.fullmatch(fold)):
+            what = f"seed {seed[:20]!r}, fold {fold[:20]!r}"
+            self._refuse(PREDICTIONS, f"row {number}: {what}; need numbers")
         return regime, int(seed), int(fold)
 
     def _bytes(self, name: str) -> bytes:
@@ -251,8 +252,8 @@ class Submission:
             self._refuse(SUMS, f"must name {', '.join(FILES)} and nothing else")
         return sums
 
-    def _refuse(self, name: str, what: str) -> NoReturn:
-        msg = f"{self.folder / name} {what}"
+    def _refuse(self, name: str, what: str, remedy: str = FRESH) -> NoReturn:
+        msg = f"{self.folder / name} {what}; {remedy}"
         raise ResultError(msg)
 
 
@@ -320,6 +321,11 @@ def find_submissions(root: str | Path, cohort: str | None = None) -> list[Submis
 def submitted_fits(root: str | Path, cohort: str | None = None) -> list[KeptFit]:
     """Fits of every submission below a folder: what `score_fits` makes rows of."""
     return [fit for one in find_submissions(root, cohort) for fit in one.fits]
+
+
+def _check_ids(case_id: NDArray[np.str_], place: str) -> None:
+    for case in case_id.tolist():
+        check_case_id(case, place)
 
 
 def _block(header: Sequence[str], rows: Sequence[tuple[str, ...]], first: int) -> Block:

@@ -15,6 +15,7 @@ from survbench.errors import ResultError
 
 MAX_FILE = 32 * 2**20  # bytes of any file of a submission
 MAX_TEXT = 256 * 2**20  # bytes of a table once unpacked
+FRESH = "take a fresh copy of the submission"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _SETTING = re.compile(r"[0-9a-f]{12}")
 
@@ -49,7 +50,7 @@ def read_bytes(path: Path) -> bytes:
         There is none, or it is a link or too large.
     """
     if path.is_symlink() or not path.is_file():
-        msg = f"{path} is no plain file; take a fresh copy of the submission"
+        msg = f"{path} is no plain file; {FRESH}"
         raise ResultError(msg)
     if path.stat().st_size > MAX_FILE:
         msg = f"{path} is larger than {MAX_FILE >> 20} MiB, more than a submission can need"
@@ -68,10 +69,10 @@ def read_object(path: Path, data: bytes) -> dict[str, Any]:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
-        msg = f"{path} cannot be read: {error}"
+        msg = f"{path} cannot be read: {error}; {FRESH}"
         raise ResultError(msg) from error
     if not isinstance(value, dict):
-        msg = f"{path} holds no object with 'schema' and 'cells'"
+        msg = f"{path} holds no object with 'schema' and 'cells'; {FRESH}"
         raise ResultError(msg)
     return value
 
@@ -90,10 +91,11 @@ def read_zipped_rows(path: Path, data: bytes) -> list[list[str]]:
         lines = [] if len(text) > MAX_TEXT else text.decode("utf-8").splitlines()
         rows = list(csv.reader(lines, strict=True))
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        msg = f"{path} cannot be read: {error}"
+        msg = f"{path} cannot be read: {error}; {FRESH}"
         raise ResultError(msg) from error
     if not rows:
         large = len(text) > MAX_TEXT
-        msg = f"{path} {f'unpacks to more than {MAX_TEXT >> 20} MiB' if large else 'is empty'}"
+        what = f"unpacks to more than {MAX_TEXT >> 20} MiB" if large else "is empty"
+        msg = f"{path} {what}; {FRESH}"
         raise ResultError(msg)
     return rows

@@ -70,10 +70,10 @@ def verify(root: str | Path, cohort: str | None = None) -> Verified:
 
 
 def render_boards(root: str | Path, cohorts: Sequence[str]) -> None:
-    """Write the boards of these cohorts anew from their submissions."""
-    for cohort in cohorts:
-        rows = [entry.row for entry in score_fits(submitted_fits(root, cohort))]
-        write_board(Path(root), cohort, rows)
+    """Write the boards of these cohorts anew from their submissions, all or none."""
+    boards = {cohort: score_fits(submitted_fits(root, cohort)) for cohort in cohorts}
+    for cohort, scored in boards.items():
+        write_board(Path(root), cohort, [entry.row for entry in scored])
 
 
 def _verify(root: Path, cohort: str, submissions: Sequence[Submission]) -> tuple[int, list[str]]:

@@ -1,0 +1,1 @@
+"""Wrong and hostile input, one table for each kind; see `test_bad_input`."""
