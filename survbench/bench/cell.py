@@ -11,7 +11,6 @@ A cell whose fit failed holds failed.json alone. Nobody else parses these files.
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,16 +28,18 @@ from survbench.bench.disk import (
     adopt,
     flush,
     sha256_of,
+    sums_line,
     temporary_folder,
     write_whole,
     writing,
 )
 from survbench.bench.kept import KeptFit
+from survbench.bench.note import read_json, read_note, write_json
+from survbench.bench.table import outcome_columns, prediction_columns, write_table
 from survbench.cohort import Cohort
 from survbench.errors import ResultError
 from survbench.method import Prediction
 from survbench.score.predictions import (
-    SURVIVAL,
     Array,
     Mask,
     PredictionTable,
@@ -48,6 +49,9 @@ from survbench.score.predictions import (
 
 SCHEMA = 1
 SUMS = "SHA256SUMS"
+FAILED = "failed.json"
+_ALWAYS = {"cell.json", "train.csv"}  # files without which there is no fit
+_KEPT = {"fit.json", "weights.safetensors"}  # what a method that can be saved adds
 _FOLDER = re.compile(r"seed(\d+)-fold(\d+)")
 
 
@@ -95,8 +99,20 @@ class Cell(KeptFit):
 
     @property
     def whole(self) -> bool:
-        """Whether the fit (or its refusal) is there."""
-        return (self.folder / SUMS).is_file()
+        """Whether the fit (or its refusal) is there.
+
+        Raises
+        ------
+        ResultError
+            Only a part of it is there: somebody removed the rest.
+        """
+        # looked at first, for a fit arrives with all of its files at once
+        begun = any((self.folder / name).exists() for name in ("cell.json", "predictions"))
+        if (self.folder / SUMS).is_file():
+            return True
+        if begun:
+            raise self._damaged(self.folder / SUMS, "is gone")
+        return False
 
     @property
     def regimes(self) -> list[str]:
@@ -110,11 +126,16 @@ class Cell(KeptFit):
 
     @property
     def failures(self) -> dict[str, str]:
-        """Error of every regime whose prediction failed; "fit" where the fit did."""
+        """Error of every regime whose prediction failed; "fit" where the fit did.
+
+        What is there after all, as when its writer died in the act of saying so, has not failed.
+        """
         failed = self._told(".failed.json", "error")
-        if (self.folder / "failed.json").is_file():
-            failed["fit"] = _read_json(self.folder / "failed.json")["error"]
-        return failed
+        fit = read_note(self.folder / FAILED, "error")
+        if fit is not None and not self.whole:
+            failed["fit"] = fit
+        undone = {"fit", *self.missing(list(failed))} if failed else ()
+        return {stage: error for stage, error in failed.items() if stage in undone}
 
     def missing(self, regimes: Sequence[str]) -> list[str]:
         """Those regimes that have neither predictions nor a refusal."""
@@ -127,11 +148,12 @@ class Cell(KeptFit):
     def record(self) -> dict[str, Any]:
         """What cell.json says."""
         self._check("cell.json")
-        record = _read_json(self.folder / "cell.json")
-        if record.get("schema", SCHEMA + 1) > SCHEMA:
+        record = read_json(self.folder / "cell.json")
+        schema = record.get("schema")
+        if not isinstance(schema, int) or schema > SCHEMA:
             msg = (
-                f"{self.folder / 'cell.json'} has schema {record.get('schema')}, this survbench "
-                f"reads up to {SCHEMA}; upgrade survbench"
+                f"{self.folder / 'cell.json'} has schema {schema!r}, this survbench reads up to "
+                f"{SCHEMA}; upgrade survbench"
             )
             raise ResultError(msg)
         return record
@@ -165,7 +187,8 @@ class Cell(KeptFit):
         ResultError
             One is damaged or gone; the message says what to delete.
         """
-        for name in self._sums:
+        there = {name for name in _KEPT if (self.folder / name).exists()}
+        for name in sorted({*_ALWAYS, *there, *self._sums}):
             self._check(name)
         for regime in self.regimes:
             self._check_prediction(regime)
@@ -178,25 +201,27 @@ class Cell(KeptFit):
         """Write the fit under a temporary name and rename it; an identical earlier one stays."""
         with temporary_folder(self.lock.folder) as folder, writing(f"the fit of {self}"):
             (folder / "predictions").mkdir()
-            _write_json(folder / "cell.json", {"schema": SCHEMA, **record})
-            _write_table(folder / "train.csv", _outcome(train))
+            write_json(folder / "cell.json", {"schema": SCHEMA, **record})
+            write_table(folder / "train.csv", outcome_columns(train))
             save(folder)
             names = sorted(path.name for path in folder.iterdir() if path.is_file())
-            sums = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in names)
+            sums = "".join(sums_line(folder / name) for name in names)
             (folder / SUMS).write_text(sums, encoding="utf-8")
             flush(folder)
             self.forget_failure("fit")
-            adopt(folder, self.folder)
+            if not adopt(folder, self.folder) and not self.whole:
+                msg = f"{self.folder} holds files that are no cell; delete it and run again"
+                raise ResultError(msg)
 
     def write_prediction(self, regime: str, cohort: Cohort, prediction: Prediction) -> None:
         """Add the predictions of one regime; `cohort` is what the method saw, in its order."""
         path = self._prediction_file(regime, ".csv")
         with temporary_folder(self.lock.folder) as folder, writing(f"{regime} of {self}"):
             made = folder / path.name
-            _write_table(made, _columns(cohort, prediction))
-            sums = f"{sha256_of(made)}  {path.name}\n"
-            # The hash goes first: a file without one would look as good as a checked one.
-            write_whole(self._prediction_file(regime, ".sha256"), sums, self.lock.folder)
+            write_table(made, prediction_columns(cohort, prediction))
+            # The hash goes first: a file without one is taken for damaged.
+            hash_file = self._prediction_file(regime, ".sha256")
+            write_whole(hash_file, sums_line(made), self.lock.folder)
             flush(folder)
             self.forget_failure(regime)
             made.replace(path)
@@ -224,7 +249,7 @@ class Cell(KeptFit):
 
     def _failure_file(self, stage: str) -> Path:
         if stage == "fit":
-            return self.folder / "failed.json"
+            return self.folder / FAILED
         return self._prediction_file(stage, ".failed.json")
 
     def _write_note(self, path: Path, note: Mapping[str, Any]) -> None:
@@ -236,10 +261,11 @@ class Cell(KeptFit):
         return sorted(file.name.removesuffix(suffix) for file in files)
 
     def _told(self, suffix: str, key: str) -> dict[str, str]:
-        return {
-            regime: _read_json(self._prediction_file(regime, suffix))[key]
+        notes = {
+            regime: read_note(self._prediction_file(regime, suffix), key)
             for regime in self._named(suffix)
         }
+        return {regime: note for regime, note in notes.items() if note is not None}
 
     @cached_property
     def _sums(self) -> dict[str, str]:
@@ -264,7 +290,8 @@ class Cell(KeptFit):
             msg = f"{path} does not exist; run the method with --missing {regime}"
             raise ResultError(msg)
         wanted = self._prediction_file(regime, ".sha256")
-        if wanted.is_file() and wanted.read_text(encoding="utf-8").split()[:1] != [sha256_of(path)]:
+        told = wanted.read_bytes() if wanted.is_file() else b""
+        if told != sums_line(path).encode():
             msg = (
                 f"{path} is damaged: its sha256 is not the one in {wanted.name}; delete the file "
                 "and run the same command again, it is then predicted anew from the fit"
@@ -306,51 +333,3 @@ def _all_cells(results: str | Path, cohort: str | None) -> Iterator[Cell]:
             continue
         in_cohort, method, setting, _ = parts
         yield Cell(root, in_cohort, method, setting, int(found[1]), int(found[2]))
-
-
-def _outcome(cohort: Cohort) -> dict[str, NDArray[Any]]:
-    return {"case_id": cohort.case_id, "time": cohort.time, "event": cohort.event}
-
-
-def _columns(cohort: Cohort, prediction: Prediction) -> dict[str, NDArray[Any]]:
-    """Columns of a prediction file."""
-    if not np.array_equal(prediction.case_id, cohort.case_id):
-        msg = "a prediction is not about the patients it was asked for"
-        raise ResultError(msg)
-    columns = {**_outcome(cohort), "risk": prediction.risk}
-    if prediction.survival is not None:
-        for number, column in enumerate(np.transpose(prediction.survival), start=1):
-            columns[f"{SURVIVAL}{number}"] = column
-    columns |= {f"has_{name}": part.present for name, part in cohort.modalities.items()}
-    return columns | dict(prediction.diagnostics)
-
-
-def _write_table(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
-    """CSV whose numbers read back bit-equal: every float as the shortest text of its float64."""
-    rows = zip(*(_texts(np.asarray(column)) for column in columns.values()), strict=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
-
-
-def _texts(column: NDArray[Any]) -> list[str]:
-    if column.dtype == bool:
-        return [str(int(value)) for value in column]
-    if np.issubdtype(column.dtype, np.floating):
-        return [repr(value) for value in column.astype(np.float64).tolist()]
-    return [str(value) for value in column.tolist()]
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        msg = f"{path} cannot be read: {error}; delete it and run the same command again"
-        raise ResultError(msg) from error
-    return dict(value)

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ _FULL = {
     errno.EDQUOT: "quota used up",
     errno.EFBIG: "file larger than allowed",
 }
+# safetensors hides the system's error in its text, since 0.8 as "os error 28", before as "code: 28"
+_HIDDEN = re.compile(r"I/?O ?error.*?(?:os error|code:) (\d+)", re.IGNORECASE | re.DOTALL)
 
 
 class DiskError(SurvbenchError, OSError):
@@ -38,18 +41,21 @@ def writing(what: str) -> Iterator[None]:
     except DiskError:
         raise
     except OSError as error:
-        raise DiskError(_told(what, _FULL.get(error.errno or 0, error.strerror))) from error
+        raise _cannot(what, error.errno or 0, str(error.strerror)) from error
     except Exception as error:
-        if "IoError" not in str(error):  # safetensors hides the system's error in its text
+        hidden = _HIDDEN.search(str(error))
+        if hidden is None:
             raise
-        full = "StorageFull" in str(error) or "FileTooLarge" in str(error)
-        raise DiskError(_told(what, "no space left" if full else str(error))) from error
+        number = int(hidden[1])
+        raise _cannot(what, number, os.strerror(number)) from error
 
 
-def _told(what: str, why: str | None) -> str:
-    return (
-        f"cannot write {what}: {why}; nothing half-written is left, finished cells stay: make room "
-        "and run the same command again"
+def _cannot(what: str, number: int, why: str) -> DiskError:
+    full = _FULL.get(number)
+    remedy = "make room" if full else "make the results folder writable"
+    return DiskError(
+        f"cannot write {what}: {full or why}; nothing half-written is left, finished cells stay: "
+        f"{remedy} and run the same command again"
     )
 
 
@@ -57,6 +63,11 @@ def sha256_of(path: Path) -> str:
     """Hex sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sums_line(path: Path) -> str:
+    """Hash and name of a file, as `sha256sum` writes them."""
+    return f"{sha256_of(path)}  {path.name}\n"
 
 
 def flush(folder: Path) -> None:
@@ -142,22 +153,22 @@ class Lock:
             os.close(file)
 
     def free(self) -> None:
-        """Give the lock back and leave no trace of it."""
+        """Give the lock back and leave no trace of it, or one that the next run sweeps."""
         if self._file is None:
             return
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # gone, or the disk has just become read-only
+            self._path.unlink()
         os.close(self._file)
         self._file = None
 
     def _open(self) -> int:
         with writing(self._path.name):
             while True:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                try:
+                # another run may remove the empty work folder at any moment
+                with contextlib.suppress(FileNotFoundError):
+                    _make_shared(self._path.parent)
                     return os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-                except FileNotFoundError:  # another run just removed the empty work folder
-                    continue
 
     def _still_there(self, file: int) -> bool:
         """Whether the locked file still has its name: its last holder may have removed it."""
@@ -167,11 +178,25 @@ class Lock:
             return False
 
 
+def _make_shared(folder: Path) -> None:
+    """Make a folder that others may make or remove at the same time."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # it was there for `mkdir`, but gone at the look that follows
+        if folder.exists():
+            raise
+        raise FileNotFoundError(*error.args) from error
+
+
 def sweep(work: Path) -> None:
     """Remove what runs that died have left in a work folder; a living run's is left alone."""
-    if fcntl is None or not work.is_dir():
+    if fcntl is None:
         return
-    for path in sorted(work.iterdir()):
+    try:
+        left = sorted(work.iterdir())
+    except (FileNotFoundError, NotADirectoryError):  # none, or another run has just removed it
+        return
+    for path in left:
         lock = Lock(work, path.name.removesuffix(".lock"))
         if lock.take():
             lock.free()

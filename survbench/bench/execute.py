@@ -8,9 +8,10 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -20,13 +21,14 @@ from survbench.bench.disk import WORK, DiskError, sweep
 from survbench.bench.ground import Source
 from survbench.bench.machine import THREAD_VARIABLES, set_threads, told
 from survbench.bench.plan import Plan
-from survbench.bench.run import Outcome, Task, run_task
+from survbench.bench.run import Outcome, Task, outcome_of, run_task
 from survbench.errors import InputError
 from survbench.method import Progress
 
 _TICK = 0.25  # seconds between looks at deadlines and at cells that another run holds
 _REPORT_EVERY = 0.2  # seconds between two reports of one worker
 _MINUTE = 60.0
+_ENDS = {"disk": DiskError, "input": InputError}  # messages of a worker that end the run
 
 
 class Watcher:
@@ -87,7 +89,8 @@ def execute(plan: Plan, watcher: Watcher) -> list[Outcome]:
     finally:
         for worker in run.workers:
             _end(worker)
-        sweep(plan.results / WORK)
+        with suppress(DiskError):  # what ended the run is what must be told
+            sweep(plan.results / WORK)
     return run.outcomes
 
 
@@ -146,10 +149,8 @@ def _message(worker: _Worker) -> tuple[str, Any] | None:
 def _understand(run: _Run, worker: _Worker, message: tuple[str, Any]) -> None:
     """Act on what a worker says."""
     kind, content = message
-    if kind == "disk":
-        raise DiskError(content)
-    if kind == "input":
-        raise InputError(content)
+    if kind in _ENDS:
+        raise _ENDS[kind](content)
     task = worker.task
     if task is None:
         return
@@ -160,12 +161,14 @@ def _understand(run: _Run, worker: _Worker, message: tuple[str, Any]) -> None:
             worker.deadline = _deadline(run.plan)
     elif kind == "progress":
         run.watcher.progressed(task.cell, content)
-    elif content.status == "busy":
-        worker.task = None
-        run.held.append((time.monotonic() + _TICK, task))
+    elif kind == "error":
+        _fail(run, worker, content)
     else:
         worker.task, worker.deadline = None, None
-        _keep(run, content)
+        if content.status == "busy":
+            run.held.append((time.monotonic() + _TICK, task))
+        else:
+            _keep(run, content)
 
 
 def _deadline(plan: Plan) -> float | None:
@@ -187,21 +190,33 @@ def _bury(run: _Run, worker: _Worker, why: str | None = None) -> None:
     """Forget a dead worker and keep its cell as failed; another takes its place."""
     run.workers.remove(worker)
     _end(worker)
-    if worker.task is None:
-        return
-    cell = worker.task.cell
     why = why or f"ChildProcessError: its process {death(worker.process.exitcode)}"
-    lock = cell.lock
+    _fail(run, worker, {"error": why, "traceback": []})
+
+
+def _fail(run: _Run, worker: _Worker, failure: Mapping[str, Any]) -> None:
+    """Keep as failed what a worker has left undone of its cell; it may have finished it."""
+    task, worker.task, worker.deadline = worker.task, None, None
+    if task is None:
+        return
+    undone = ["fit"] if not task.cell.whole else task.cell.missing(task.regimes)
+    if not undone:
+        _keep(run, outcome_of(task))
+        return
+    lock = task.cell.lock
     if lock.take():  # else another run has taken over what the dead left
-        cell.fail(worker.stage if cell.whole else "fit", {"error": why, "traceback": []})
-        lock.free()
-    _keep(run, Outcome(cell, "failed", why))
+        try:
+            task.cell.fail(worker.stage if worker.stage in undone else undone[0], failure)
+        finally:
+            lock.free()
+    _keep(run, Outcome(task.cell, "failed", failure["error"]))
 
 
 def death(code: int | None) -> str:
     """How a process that is gone has ended, in words."""
     if code is not None and code < 0:
-        name = signal.Signals(-code).name
+        known = {number.value: number.name for number in signal.Signals}
+        name = known.get(-code, f"signal {-code}")
         memory = " (out of memory?)" if -code == signal.SIGKILL else ""
         return f"was killed by {name}{memory}"
     return f"ended by itself with exit code {code}"
@@ -226,15 +241,16 @@ def _start(source: Source) -> _Worker:
 
 @contextmanager
 def deaf_to_ctrl_c() -> Iterator[None]:
-    """Let processes born here ignore Ctrl-C: it reaches the parent, who ends them."""
-    if threading.current_thread() is not threading.main_thread():  # may not set handlers
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Let processes born here not hear Ctrl-C: it reaches the parent, who ends them.
+
+    They inherit that it is blocked. The parent hears it afterwards: ignoring would lose it.
+    """
+    resource_tracker.ensure_running()  # its start, else within, would end the blocking
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -282,7 +298,7 @@ def _answer(task: Task, source: Source, connection: Connection) -> tuple[str, An
     except InputError as error:
         return "input", str(error)
     except Exception as error:
-        return "outcome", Outcome(task.cell, "failed", told(error)["error"])
+        return "error", told(error)
 
 
 class _Throttled:

@@ -132,6 +132,14 @@ class Source:
             unknown=aligned.left_out,
         )
 
+    def __reduce__(self) -> tuple[type[Source], tuple[str, str | None, str]]:
+        """What a worker is sent: the names, never the patients.
+
+        These would be copied, patch features and all; and as they do not fit into the pipe to a
+        new process, its parent would wait for ever for one that dies before it has read them.
+        """
+        return Source, (self.cohort, self.splits, self.population)
+
     def load(self, cohort_hash: str, split_hash: str) -> Ground:
         """The ground, if it is still the one with these hashes.
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import survbench
+from survbench.registry import package_of
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -50,15 +51,15 @@ def hardware(device: str) -> dict[str, Any]:
     return found
 
 
-def versions() -> dict[str, str]:
-    """Versions of survbench, Python and what decides numbers."""
+def versions(method: str = "") -> dict[str, str]:
+    """Versions of survbench, Python and what decides numbers, a method's own package among it."""
     found = {"survbench": survbench.__version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return found | dict(filter(None, [package_of(method)]))
 
 
 @dataclass

@@ -182,7 +182,7 @@ def _device(recorded: str) -> str:
 def _changes(record: Mapping[str, Any], device: str) -> list[str]:
     """What is not as the record has it."""
     then = {**record["versions"], **record["hardware"], "device": record["device"]}
-    now = {**versions(), **hardware(device), "device": device}
+    now = {**versions(record["setting"]["method"]), **hardware(device), "device": device}
     return [
         f"{key}: {then.get(key, 'none')} then, {now.get(key, 'none')} now"
         for key in dict.fromkeys([*then, *now])

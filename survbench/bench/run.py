@@ -116,9 +116,8 @@ def _run(task: Task, ground: Ground, report: Report, begin: Begin) -> Outcome:
         if cell.record["refused"]:
             cell.refuse(regime, cell.record["refused"])
             continue
-        fitted = fitted or _fitted_again(task, ground, report)
-        _predict(task, ground, fitted, regime)
-    return _outcome(task)
+        fitted = _predict(task, ground, fitted, report, regime)
+    return outcome_of(task)
 
 
 def _try_fit(task: Task, ground: Ground, report: Report) -> Fitted | None:
@@ -200,14 +199,17 @@ def _fitted_again(task: Task, ground: Ground, report: Report) -> Fitted:
     return method.fit(train, missing=task.setting.train_regime)
 
 
-def _predict(task: Task, ground: Ground, fitted: Fitted, regime: str) -> None:
-    """Predict one regime and keep the predictions, the refusal or the failure."""
+def _predict(
+    task: Task, ground: Ground, fitted: Fitted | None, report: Report, regime: str
+) -> Fitted | None:
+    """Predict one regime and keep the predictions, the refusal or the failure; gives the fit."""
     test = ground.test(task.cell.fold)
     seen = Regime.parse(regime).apply(test).cohort
     try:
         if len(seen) == 0:
             msg = f"no test patient keeps a modality under {regime}"
             raise MissingModalityError(msg)  # noqa: TRY301
+        fitted = fitted or _fitted_again(task, ground, report)
         prediction = fitted.predict(test, missing=regime)
         task.cell.write_prediction(regime, seen, prediction)
     except MissingModalityError as error:
@@ -216,6 +218,7 @@ def _predict(task: Task, ground: Ground, fitted: Fitted, regime: str) -> None:
         raise
     except Exception as error:
         task.cell.fail(regime, told(error))
+    return fitted
 
 
 def _keep_refusal(task: Task, ground: Ground, reason: str) -> None:
@@ -224,7 +227,8 @@ def _keep_refusal(task: Task, ground: Ground, reason: str) -> None:
     task.cell.write_fit(record, ground.train(task.cell.fold), _nothing)
 
 
-def _outcome(task: Task) -> Outcome:
+def outcome_of(task: Task) -> Outcome:
+    """What has become of a task whose fit is there: its failures, else its refusals, else done."""
     cell = task.cell
     failed = {regime: why for regime, why in cell.failures.items() if regime in task.regimes}
     if failed:
@@ -264,7 +268,7 @@ def _record(task: Task, ground: Ground, method: Method | None = None) -> dict[st
         "device": task.device,
         "threads": task.threads,
         "hardware": hardware(task.device),
-        "versions": versions(),
+        "versions": versions(task.setting.method),
     }
 
 

@@ -8,18 +8,14 @@ import pytest
 from survbench.bench.ground import Ground
 from survbench.bench.plan import Plan, Request, make_plan
 from survbench.bench.run import Outcome, run_task
-from tests.bench.fakes import ENTRIES, FAULT, LOG
+from tests.bench.fakes import FAULT, LOG, announce
 
 
 @pytest.fixture
 def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Announce the methods of tests/bench/fakes.py; the folder to put on PYTHONPATH."""
     folder = tmp_path / "site"
-    about = folder / "fakes-1.0.dist-info"
-    about.mkdir(parents=True)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: fakes\nVersion: 1.0\n")
-    lines = [f"{name} = tests.bench.fakes:{cls}" for name, cls in ENTRIES.items()]
-    (about / "entry_points.txt").write_text("[survbench.methods]\n" + "\n".join(lines) + "\n")
+    announce(folder)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv(LOG, str(tmp_path / "fits.log"))
     monkeypatch.delenv(FAULT, raising=False)

@@ -15,7 +15,7 @@ from survbench.errors import InputError
 from survbench.method import Method, Prediction
 
 LOG = "SURVBENCH_TEST_LOG"  # file that gets one line per fit
-FAULT = "SURVBENCH_TEST_FAULT"  # "<method>/<fold>=<what>": hang, die, raise; not part of a setting
+FAULT = "SURVBENCH_TEST_FAULT"  # "<method>/<fold>=<what>", see `note_fit`; not part of a setting
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,15 @@ ENTRIES = {
 }
 
 
+def announce(folder: Path) -> None:
+    """Write the metadata of a package that announces these methods, for a place on sys.path."""
+    about = folder / "fakes-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: fakes\nVersion: 1.0\n")
+    lines = [f"{name} = tests.bench.fakes:{cls}" for name, cls in ENTRIES.items()]
+    (about / "entry_points.txt").write_text("[survbench.methods]\n" + "\n".join(lines) + "\n")
+
+
 def note_fit(method: Method) -> None:
     """Log the fit, then do what the environment says goes wrong in it."""
     with Path(os.environ[LOG]).open("a", encoding="utf-8") as file:
@@ -118,6 +127,8 @@ def note_fit(method: Method) -> None:
             time.sleep(600)
         if what == "die":
             os.kill(os.getpid(), signal.SIGKILL)
+        if what == "memory":
+            np.ones(2**57)  # more than any machine has
         if what == "raise":
             msg = f"broken on purpose in {Path(__file__).resolve()}"
             raise ValueError(msg)

@@ -4,6 +4,7 @@ import csv
 import errno
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,46 @@ def test_a_damaged_prediction_is_named_with_its_remedy(cell: Cell) -> None:
             read()
 
 
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [("failed.json", "[1]"), ("failed.json", ""), ("failed.json", "{}"), ("G.failed.json", "nul")],
+)
+def test_a_damaged_note_is_named_with_its_remedy(
+    plan: Planner, cell: Cell, place: str, text: str
+) -> None:
+    folder = cell.folder if place == "failed.json" else cell.folder / "predictions"
+    if place == "failed.json":
+        shutil.rmtree(cell.folder)
+        cell.folder.mkdir()
+    (folder / place).write_text(text)
+    with pytest.raises(ResultError, match=rf"{place} is damaged.*delete it and run the same"):
+        plan("plain", "G@0.4", folds=(0,))
+
+
+def test_a_failure_kept_of_what_is_there_does_not_count(plan: Planner, cell: Cell) -> None:
+    for stage in ("fit", "none", "P"):  # as when a worker dies before it has said that it is done
+        cell.fail(stage, {"error": "ChildProcessError", "traceback": []})
+    assert list(cell.failures) == ["P"]
+    assert plan("plain", "G@0.4", folds=(0,)).failures() == []
+    cell.verify()
+
+
+def test_a_fit_without_its_sums_is_no_missing_fit(plan: Planner, cell: Cell, results: Path) -> None:
+    (cell.folder / "SHA256SUMS").unlink()
+    for look in (lambda: plan("plain", folds=(0,)), lambda: find_cells(results)):
+        with pytest.raises(ResultError, match=r"SHA256SUMS is gone; delete the folder"):
+            look()
+
+
+def test_what_is_in_the_way_of_a_cell_is_told(plan: Planner, results: Path) -> None:
+    made = plan(folds=(0,))
+    folder = made.todo[0].cell.folder
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").write_text("")
+    with pytest.raises(ResultError, match=r"seed0-fold0 holds files that are no cell; delete it"):
+        run_here(made)
+
+
 def test_a_cell_of_a_newer_survbench_is_refused(cell: Cell) -> None:
     path = cell.folder / "cell.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 99}))
@@ -140,7 +181,7 @@ def test_cells_are_found_by_cohort(cell: Cell, results: Path) -> None:
         find_cells(results / "nowhere")
 
 
-@pytest.mark.parametrize("broken", ["_write_table", "flush", "adopt", "sha256_of"])
+@pytest.mark.parametrize("broken", ["write_table", "flush", "adopt", "sums_line"])
 def test_a_full_disk_leaves_nothing_half_written(
     plan: Planner, results: Path, broken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,15 +1,27 @@
 """Locks that die with their holder, and the sweeping of what the dead left."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from survbench.bench import disk
-from survbench.bench.disk import DiskError, Lock, adopt, sweep, temporary_folder, write_whole
+from survbench.bench.disk import (
+    DiskError,
+    Lock,
+    adopt,
+    sweep,
+    temporary_folder,
+    write_whole,
+    writing,
+)
 
 HOLD = """
 import sys, time
@@ -59,6 +71,26 @@ def test_a_system_without_locks_lets_everybody_in(
     second.free()
 
 
+def test_a_work_folder_that_others_remove_at_the_same_moment_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir, races = Path.mkdir, [FileExistsError, FileNotFoundError]
+
+    def racing(*given: Any, **options: Any) -> None:
+        if races:
+            raise races.pop()
+        mkdir(*given, **options)
+
+    monkeypatch.setattr(Path, "mkdir", racing)
+    lock = Lock(tmp_path / "w", "cell")
+    assert lock.take()
+    assert races == []
+    lock.free()
+    sweep(tmp_path / "w")
+    sweep(tmp_path / "w")  # another run has removed it
+    assert not (tmp_path / "w").exists()
+
+
 def test_a_folder_is_adopted_once(tmp_path: Path) -> None:
     for number, wanted in enumerate([True, False]):
         with temporary_folder(tmp_path / "w") as folder:
@@ -76,7 +108,30 @@ def test_a_folder_that_may_not_be_written_is_one_line(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
 
 
+def test_a_disk_too_full_for_the_weights_is_told_as_such(tmp_path: Path) -> None:
+    size, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, most))
+    try:
+        told = r"weights: file larger than allowed; .* make room"
+        with pytest.raises(DiskError, match=told), writing("weights"):
+            save_file({"weight": np.ones(1000)}, tmp_path / "weights.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+
+
+def test_what_is_no_failure_to_write_is_told_as_it_is() -> None:
+    with pytest.raises(KeyError, match="weight"), writing("weights"):
+        raise KeyError("weight")  # noqa: EM101
+
+
 def test_a_file_in_the_way_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "w").write_text("a file")
-    with pytest.raises(DiskError, match=r"cannot write note\.txt: .*; nothing half-written"):
+    with pytest.raises(
+        DiskError, match=r"cannot write note\.txt: .*; nothing half-written"
+    ) as told:
         write_whole(tmp_path / "note.txt", "text", tmp_path / "w")
+    assert "make the results folder writable" in str(told.value)
+    with pytest.raises(DiskError, match=r"cannot write cell\.lock: File exists"):
+        Lock(tmp_path / "w", "cell").take()
+    sweep(tmp_path / "w")
+    assert (tmp_path / "w").read_text() == "a file"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import resource
 import signal
 import subprocess
@@ -9,12 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from survbench.bench.cell import find_cells
-from survbench.bench.execute import Watcher, execute
+from survbench.bench.execute import Watcher, deaf_to_ctrl_c, death, execute
+from survbench.bench.ground import Source
 from survbench.bench.plan import Plan
 from survbench.bench.run import Outcome
 from tests.bench.conftest import run_here
@@ -51,6 +54,42 @@ def test_a_cell_that_takes_too_long_fails_and_the_run_goes_on(
     assert outcomes[0].status == "failed"
     assert outcomes[0].message == "TimeoutError: took longer than 0.05 minutes"
     assert sorted(statuses(outcomes)) == [0, 1]
+
+
+def test_what_goes_wrong_outside_of_a_fit_is_kept_as_failed(
+    plan: Planner, fakes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan(folds=(0,), jobs=1)
+    made.todo[0] = replace(made.todo[0], threads=-1)  # no library takes so many
+    assert statuses(execute(made, Watcher())) == {0: "failed"}
+    assert "plain seed 0 fold 0 fit: RuntimeError" in made.failures()[0]
+
+
+def test_a_worker_is_sent_the_names_of_the_patients_place_and_not_the_patients() -> None:
+    source = Source("demo")
+    assert len(source.ground.cohort) == 200
+    sent = pickle.dumps(source)
+    assert len(sent) < 500  # a new process is waited for until it has read it: a pipe must hold it
+    assert pickle.loads(sent) == source
+    assert "ground" not in vars(pickle.loads(sent))
+
+
+def test_ctrl_c_while_a_worker_is_born_is_heard_afterwards() -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        with deaf_to_ctrl_c():
+            os.kill(os.getpid(), signal.SIGINT)
+            assert heard == []
+        assert heard == [signal.SIGINT]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_the_death_of_a_process_is_put_in_words() -> None:
+    assert death(-9) == "was killed by SIGKILL (out of memory?)"
+    assert death(-(signal.SIGRTMIN + 1)) == f"was killed by signal {signal.SIGRTMIN + 1}"
+    assert death(3) == "ended by itself with exit code 3"
 
 
 def test_many_processes_give_the_bytes_of_one(plan: Planner, tmp_path: Path) -> None:

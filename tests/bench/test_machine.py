@@ -27,8 +27,15 @@ def test_an_error_is_told_without_folders_or_host(monkeypatch: pytest.MonkeyPatc
 def test_a_record_names_hardware_and_versions_but_no_host() -> None:
     found = hardware("cpu")
     assert set(found) == {"cpu", "system"}
-    assert {"survbench", "python", "numpy", "torch"} <= set(versions())
-    assert versions()["numpy"] == np.__version__
+    found = versions("cox")
+    assert {"survbench", "python", "numpy", "torch"} <= set(found)
+    assert found["numpy"] == np.__version__
+
+
+@pytest.mark.usefixtures("fakes")
+def test_versions_name_the_package_that_brings_the_method() -> None:
+    assert versions("plain") == versions("cox") | {"fakes": "1.0"}
+    assert "fakes" not in versions("oracle")  # no method of the registry
 
 
 def test_time_and_peak_memory_of_a_block_are_measured() -> None:

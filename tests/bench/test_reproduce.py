@@ -101,6 +101,14 @@ def test_with_other_versions_a_tolerance_holds_and_what_changed_is_told(
 
 
 @pytest.mark.usefixtures("_here")
+def test_another_version_of_the_package_of_the_method_is_told(cell: Path) -> None:
+    versions = json.loads((cell / "cell.json").read_text())["versions"]
+    assert versions["fakes"] == "1.0"
+    rewritten(cell, versions=versions | {"fakes": "0.9"})
+    assert reproduce(cell).changed == ("fakes: 0.9 then, 1.0 now",)
+
+
+@pytest.mark.usefixtures("_here")
 def test_another_machine_is_told(cell: Path) -> None:
     rewritten(cell, hardware={"cpu": "an abacus", "system": "Linux"})
     assert reproduce(cell).changed[0].startswith("cpu: an abacus then, ")

@@ -57,6 +57,17 @@ def test_a_method_that_cannot_be_saved_is_fitted_again_for_a_later_regime(
     assert first.todo[0].cell.regimes == ["G@0.4", "P", "none"]
 
 
+def test_a_fit_that_cannot_be_had_again_is_kept_as_failed(
+    plan: Planner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_here(plan("unsaved", folds=(0,)))
+    monkeypatch.setenv(FAULT, "unsaved/0=raise")
+    assert run_here(made := plan("unsaved", "P", folds=(0,)))[0].status == "failed"
+    assert made.failures() == [
+        "unsaved seed 0 fold 0 P: ValueError: broken on purpose in .../fakes.py"
+    ]
+
+
 def test_a_regime_the_method_cannot_predict_is_kept_as_a_refusal(plan: Planner) -> None:
     outcome = run_here(made := plan("needs_p", "P", "G", folds=(0,)))[0]
     assert outcome.status == "refused"

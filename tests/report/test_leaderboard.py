@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from survbench.bench.disk import sums_line
 from survbench.errors import ResultError
 from survbench.report import Row, leaderboard
 from survbench.score import bootstrap, interval, summarise
@@ -175,7 +176,7 @@ def test_a_damaged_prediction_file_is_named(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("case-1-0003", "case-1-0004"))
     with pytest.raises(ResultError, match=r"fold1.*none\.csv is damaged"):
         leaderboard(tmp_path)
-    path.with_suffix(".sha256").unlink()
+    path.with_suffix(".sha256").write_text(sums_line(path))
     with pytest.raises(ResultError, match=r"none\.csv, row 6, column 'case_id'"):
         leaderboard(tmp_path)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from survbench.bench.cell import Cell, find_cells
+from survbench.bench.disk import sums_line
 from survbench.errors import InputError
 from survbench.report.leaderboard import scored_rows
 from survbench.report.site import Figure, recovery, write_site
@@ -231,7 +232,7 @@ def _add_column(cell: Cell, value: float) -> None:
     values = np.where(np.arange(len(lines)) % 2 == 0, value, np.nan)
     with_column = [f"{line},{v},nan" for line, v in zip(lines, values, strict=True)]
     path.write_text("\n".join([f"{head},r2_recovered_P,of_nobody", *with_column, ""]))
-    path.with_suffix(".sha256").unlink()
+    path.with_suffix(".sha256").write_text(sums_line(path))
 
 
 def _contents(folder: Path) -> Iterator[tuple[str, str]]:
