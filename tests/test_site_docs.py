@@ -1,6 +1,5 @@
 """The site of docs/: built strictly without a network, complete, and safe from what methods say."""
 
-import json
 import os
 import re
 import subprocess
@@ -257,12 +256,7 @@ def test_in_a_browser_pages_fit_and_ask_nothing_of_the_network(
         browser.get((site / f"{page}.html").as_uri())
         wide = browser.execute_script("return document.documentElement.scrollWidth")
         assert wide <= width, page
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = {
-        message["params"]["request"]["url"].partition(":")[0]
-        for message in messages
-        if message["method"] == "Network.requestWillBeSent"
-    }
+    asked = test_site_in_browser.schemes_asked(browser)
     assert "file" in asked
     assert asked <= {"file", "data", "blob"}
     assert browser.get_log("browser") == []

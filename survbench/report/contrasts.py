@@ -88,15 +88,14 @@ def contrast_rows(entries: Sequence[Scored]) -> Contrasts:
         base = _first(other for other in scored if _is_comparator(other.row, row))
         name = " ".join(COMPARATOR[row.regime])
         if complete is None or base is None:
-            lacking = "its own with nothing missing" if complete is None else name
-            left_out[f"{_place(row)}: {_name(row)} without {row.regime}"] = f"no row of {lacking}"
-            continue
-        rows = (complete.folds, entry.folds, base.folds)
-        others = other_patients(rows)
-        if others:
-            left_out[f"{_place(row)}: {_name(row)} without {row.regime}"] = others
-            continue
-        made.append(ContrastRow(row, name, *contrasts(*rows)))
+            why = f"no row of {'its own with nothing missing' if complete is None else name}"
+        else:
+            rows = (complete.folds, entry.folds, base.folds)
+            why = other_patients(rows)
+            if not why:
+                made.append(ContrastRow(row, name, *contrasts(*rows)))
+        if why:
+            left_out[f"{_place(row)}: {_name(row)} without {row.regime}"] = why
     if left_out and not made:
         needed = "; ".join(
             f"--method {method} --set {changed}" for method, changed in COMPARATOR.values()

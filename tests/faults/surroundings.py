@@ -107,6 +107,19 @@ def _refusal(attempt: Callable[[], object]) -> str:
     return ""
 
 
+def _run(
+    study: Study, results: Path, minutes: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """The command of a study with one worker and a timeout, in a changed environment."""
+    return subprocess.run(
+        study.command(results, "--jobs", "1", "--timeout", minutes),
+        env=study.environment(**variables),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def clocks(study: Study, folder: Path, tries: int) -> list[str]:
     """What a clock cost that goes back an hour at each look, with finished files of the future."""
     return [_clock(study, folder / str(number)) for number in range(tries)]
@@ -118,13 +131,7 @@ def _clock(study: Study, results: Path) -> str:
     (results / WORK / "of-the-dead").mkdir(parents=True)
     for path in results.rglob("*"):
         os.utime(path, (LATER, LATER))
-    made = subprocess.run(
-        study.command(results, "--jobs", "1", "--timeout", "10"),
-        env=study.environment(**{CLOCK: "back"}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    made = _run(study, results, minutes="10", **{CLOCK: "back"})
     if made.returncode:
         return f"exit code {made.returncode}: {made.stderr[-300:]}"
     for cell in find_cells(results):
@@ -155,13 +162,7 @@ def hangs(study: Study, folder: Path, tries: int) -> list[str]:
 
 
 def _hang(study: Study, results: Path) -> str:
-    made = subprocess.run(
-        study.command(results, "--jobs", "1", "--timeout", "0.05"),
-        env=study.environment(**{FAULT: "plain/0=hang"}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    made = _run(study, results, minutes="0.05", **{FAULT: "plain/0=hang"})
     if made.returncode != 1 or "took longer than 0.05 minutes" not in made.stderr:
         return f"exit code {made.returncode}: {made.stderr[-300:]}"
     return study.finish(results) or study.lost_on_board(results)

@@ -11,12 +11,12 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from survbench.cohort.folder import NAME
 from survbench.errors import ResultError
 
 MAX_FILE = 32 * 2**20  # bytes of any file of a submission
 MAX_TEXT = 256 * 2**20  # bytes of a table once unpacked
 FRESH = "take a fresh copy of the submission"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _SETTING = re.compile(r"[0-9a-f]{12}")
 
 
@@ -29,8 +29,8 @@ def check_names(cohort: str, method: str, setting: str) -> None:
         A name could lead elsewhere, or the setting is no id.
     """
     for kind, name, form in (
-        ("cohort", cohort, _NAME),
-        ("method", method, _NAME),
+        ("cohort", cohort, NAME),
+        ("method", method, NAME),
         ("setting", setting, _SETTING),
     ):
         if form.fullmatch(name) is None:

@@ -337,17 +337,22 @@ def test_a_method_called_script_is_text(open_page: Open) -> None:
         assert page.title  # an open alert would raise here
 
 
+def schemes_asked(browser: Any) -> set[str]:
+    """Schemes of what was asked for since the log was last read."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return {
+        message["params"]["request"]["url"].partition(":")[0]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+    }
+
+
 def test_the_pages_ask_nothing_of_the_network(open_page: Open, browser: Any) -> None:
     browser.get_log("performance")  # drop what other tests left
     for name in PAGES:
         page = open_page(name)
         page.execute_script("document.querySelector('button.open')?.click()")
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = {
-        message["params"]["request"]["url"].partition(":")[0]
-        for message in messages
-        if message["method"] == "Network.requestWillBeSent"
-    }
+    asked = schemes_asked(browser)
     assert "file" in asked
     assert asked <= {"file", "data", "about"}
 
