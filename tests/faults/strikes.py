@@ -70,8 +70,16 @@ def limit_files(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
 
 
-def bring_up(study: Study, results: Path, before: Callable[[Path], list[str]], log: Path) -> None:
+def bring_up(
+    study: Study,
+    results: Path,
+    before: Callable[[Path], list[str]],
+    log: Path,
+    variables: dict[str, str],
+) -> None:
     """The run, in a process of its own; the log gets its steps, or the line that ends it."""
+    os.environ.clear()  # the process all come from may be older than the study
+    os.environ.update(variables)
     plan = study.plan(results)
     results.mkdir(exist_ok=True)
     lines, code = before(results), 0
@@ -90,7 +98,8 @@ def run_apart(study: Study, results: Path, before: Callable[[Path], list[str]]) 
     context = multiprocessing.get_context("forkserver")  # one thread, everything is loaded once
     context.set_forkserver_preload([__name__, *LATER])
     log = results.with_suffix(".log")
-    process = context.Process(target=bring_up, args=(study, results, before, log))
+    told = (study, results, before, log, dict(os.environ))
+    process = context.Process(target=bring_up, args=told)
     process.start()
     process.join()
     return process
