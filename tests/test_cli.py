@@ -42,6 +42,21 @@ def test_an_unexpected_error_is_one_line_with_exit_code_1(
     assert told(capsys).startswith("error: unexpected ZeroDivisionError: division by zero")
 
 
+def test_output_that_finds_no_room_is_one_line_with_exit_code_1() -> None:
+    with Path("/dev/full").open("w") as full:
+        made = subprocess.run(
+            [sys.executable, "-m", "survbench", "methods"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert made.returncode == 1
+    assert made.stderr == (
+        "error: cannot write: No space left on device; make room and run the same command again\n"
+    )
+
+
 def test_listing_the_methods_loads_neither_torch_nor_pandas() -> None:
     script = (
         "import sys; from survbench.cli import main; assert main(['methods']) == 0; "

@@ -35,6 +35,7 @@ from survbench.bench.disk import (
 )
 from survbench.bench.kept import KeptFit
 from survbench.bench.note import read_json, read_note, write_json
+from survbench.bench.records import wrong_record
 from survbench.bench.table import outcome_columns, prediction_columns, write_table
 from survbench.cohort import Cohort
 from survbench.errors import ResultError
@@ -156,6 +157,8 @@ class Cell(KeptFit):
                 f"{SCHEMA}; upgrade survbench"
             )
             raise ResultError(msg)
+        if wrong := wrong_record(record):
+            raise self._damaged(self.folder / "cell.json", f"was not written by a run: {wrong}")
         return record
 
     def prediction(self, regime: str) -> PredictionTable:

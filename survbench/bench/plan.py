@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +23,6 @@ from survbench.registry import get_method, load_all
 EVERY = "all"
 NONE = "none"
 DEVICES = ("auto", "cpu", "cuda")
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -117,9 +115,6 @@ def make_plan(request: Request) -> Plan:
     _check_options(request)
     source = Source(request.cohort, request.splits, request.population)
     ground = source.ground
-    if not _NAME.fullmatch(ground.cohort.name):
-        msg = f"cohort name {ground.cohort.name!r} makes no folder name; use letters, digits, . _ -"
-        raise InputError(msg)
     methods, notes = _methods(request.methods)
     regimes = _regimes(request.missing, ground)
     request = replace(

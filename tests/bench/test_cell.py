@@ -163,14 +163,24 @@ def test_what_is_in_the_way_of_a_cell_is_told(plan: Planner, results: Path) -> N
         run_here(made)
 
 
-def test_a_cell_of_a_newer_survbench_is_refused(cell: Cell) -> None:
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"schema": 99}, r"schema 99.*upgrade survbench"),
+        ({"fold": "first"}, r"cell.json was not written by a run: fold is 'first'.*delete the fol"),
+        ({"test": {"n": 7}}, r"cell.json was not written by a run: test is .*delete the folder"),
+    ],
+)
+def test_a_record_of_another_survbench_or_by_hand_is_refused(
+    cell: Cell, change: dict[str, object], told: str
+) -> None:
     path = cell.folder / "cell.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 99}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
     sums = cell.folder / "SHA256SUMS"
     lines = [line for line in sums.read_text().splitlines() if "cell.json" not in line]
     lines.append(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  cell.json")
     sums.write_text("\n".join(lines))
-    with pytest.raises(ResultError, match=r"schema 99.*upgrade survbench"):
+    with pytest.raises(ResultError, match=told):
         _ = Cell(**_parts(cell)).record
 
 

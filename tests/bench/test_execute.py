@@ -1,21 +1,17 @@
-"""Many cells in several processes: deaths, deadlines, kills, two runs at once, a full disk."""
+"""Many cells in several processes; kills, hangs, crowds and full disks are in tests/faults."""
 
 import json
 import os
 import pickle
-import resource
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from survbench.bench.cell import find_cells
 from survbench.bench.execute import Watcher, deaf_to_ctrl_c, death, execute
 from survbench.bench.ground import Source
 from survbench.bench.plan import Plan
@@ -43,17 +39,6 @@ def test_a_dead_worker_fails_its_cell_and_the_run_goes_on(
         "(out of memory?)"
     ]
     assert not (made.results / ".work").exists()
-
-
-def test_a_cell_that_takes_too_long_fails_and_the_run_goes_on(
-    plan: Planner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(FAULT, "plain/0=hang")
-    made = plan(jobs=1, timeout=0.05)
-    outcomes = execute(made, Watcher())
-    assert outcomes[0].status == "failed"
-    assert outcomes[0].message == "TimeoutError: took longer than 0.05 minutes"
-    assert sorted(statuses(outcomes)) == [0, 1]
 
 
 def test_what_goes_wrong_outside_of_a_fit_is_kept_as_failed(
@@ -133,97 +118,6 @@ def predictions(results: Path) -> dict[str, bytes]:
     """Bytes of every prediction file, by its path in the results folder."""
     files = results.glob("demo/*/*/*/predictions/*.csv")
     return {str(file.relative_to(results)): file.read_bytes() for file in files}
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    """Wait for something another process does; the test's own limit is a generous one."""
-    end = time.monotonic() + 120
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_run_loses_at_most_its_running_cell_and_resumes(
-    fakes: Path, results: Path, tmp_path: Path, plan: Planner, fits: Fits, signal_number: int
-) -> None:
-    hanging = environment(fakes, **{FAULT: "plain/1=hang"})
-    with subprocess.Popen(
-        command(results, "--folds", "0,1,2"),
-        env=hanging,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as run:
-        wait_until(lambda: "plain 0 1" in fits() or run.poll() is not None)
-        run.send_signal(signal_number)
-        _, told = run.communicate()
-    done = [cell for cell in find_cells(results) if cell.method == "plain"]
-    assert [cell.fold for cell in done] == [0]
-    done[0].verify()
-    if signal_number == signal.SIGINT:
-        assert run.returncode == 130
-        assert told.splitlines()[-1].startswith("interrupted;")
-        assert "Traceback" not in told
-        assert not (results / ".work").exists()
-    kept = predictions(results)
-    again = command(results, "--folds", "0,1,2")
-    resumed = subprocess.run(again, env=environment(fakes), capture_output=True, check=True)
-    assert b"plain" in resumed.stdout
-    assert fits().count("plain 0 0") == 1
-    undisturbed = plan("plain", "G@0.4", folds=(0, 1, 2), results=tmp_path / "undisturbed")
-    run_here(undisturbed)
-    own = {name: text for name, text in predictions(results).items() if "/plain/" in name}
-    assert own == predictions(tmp_path / "undisturbed")
-    assert kept.items() <= predictions(results).items()
-    assert not (results / ".work").exists()
-
-
-def test_two_runs_at_once_share_the_work(
-    fakes: Path, results: Path, tmp_path: Path, plan: Planner, fits: Fits
-) -> None:
-    ended: list[subprocess.CompletedProcess[str]] = []
-
-    def run() -> None:
-        made = subprocess.run(
-            command(results), env=environment(fakes), capture_output=True, text=True, check=False
-        )
-        ended.append(made)
-
-    both = [threading.Thread(target=run) for _ in range(2)]
-    for thread in both:
-        thread.start()
-    for thread in both:
-        thread.join()
-    assert [made.returncode for made in ended] == [0, 0]
-    assert sorted(fits()) == [f"plain 0 {fold}" for fold in range(5)]
-    assert ended[0].stdout == ended[1].stdout
-    run_here(plan("plain", "G@0.4", folds=None, results=tmp_path / "alone"))
-    own = {name: text for name, text in predictions(results).items() if "/plain/" in name}
-    assert own == predictions(tmp_path / "alone")
-
-
-def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
-    fakes: Path, results: Path
-) -> None:
-    def small_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))  # less than any cell.json
-
-    made = subprocess.run(
-        command(results),
-        env=environment(fakes),
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=small_files,
-    )
-    assert made.returncode == 1
-    last = made.stderr.splitlines()[-1]
-    assert last.startswith("error: cannot write the fit of")
-    assert "file larger than allowed" in last
-    assert "Traceback" not in made.stderr
-    assert [path for path in results.rglob("*") if path.is_file()] == []
 
 
 def test_a_failed_cell_is_named_and_the_exit_code_is_1(fakes: Path, results: Path) -> None:

@@ -89,7 +89,7 @@ FAULTS = (
         f"all end well and alike; {SAME}",
         signals.crowds,
         len(signals.CROWDS),
-        2,
+        1,
         COMMAND,
     ),
     Fault(
