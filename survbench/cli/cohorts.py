@@ -31,7 +31,7 @@ def list_cohorts_() -> None:
 def show(source: str) -> None:
     """Show what a cohort (a name or a folder) holds."""
     from survbench.cohort.catalogue import load_cohort
-    from survbench.cohort.folder import describe
+    from survbench.cohort.description import describe
 
     for key, value in describe(load_cohort(source)).items():
         if isinstance(value, dict):

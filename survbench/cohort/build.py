@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from survbench.cohort.cohort import CohortInfo
+from survbench.cohort.description import kind_counts
 from survbench.cohort.features import Extent, Slide, find_slides, measure, read_slide
-from survbench.cohort.folder import BagStream, kind_counts, write_parts
 from survbench.cohort.folds import read_splits
 from survbench.cohort.modality import GeneGroups
 from survbench.cohort.tables import (
@@ -25,6 +25,7 @@ from survbench.cohort.tables import (
     read_table,
 )
 from survbench.cohort.text_table import read_text_table
+from survbench.cohort.write_folder import BagStream, write_parts
 from survbench.errors import CohortError
 
 MIN_AT_RISK_PER_FOLD = 10

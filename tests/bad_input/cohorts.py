@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import h5py
 import numpy as np
 
-from survbench.cohort.folder import write_cohort
+from survbench.cohort.write_folder import write_cohort
 from tests.bad_input.case import Case, Make, both, nothing, text_file
 from tests.cohort.test_folder import tiny
 

@@ -21,8 +21,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from survbench.cohort import Regime
+from survbench.cohort.description import describe
 from survbench.cohort.features import find_slides, measure, read_slide
-from survbench.cohort.folder import describe, read_cohort
+from survbench.cohort.folder import read_cohort
 from survbench.cohort.folds import read_splits
 from survbench.cohort.tables import read_signatures, read_table
 from survbench.errors import InputError

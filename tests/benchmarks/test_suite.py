@@ -26,7 +26,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
 from survbench.cohort import Bags
-from survbench.cohort.folder import read_cohort, write_cohort
+from survbench.cohort.folder import read_cohort
+from survbench.cohort.write_folder import write_cohort
 from survbench.learn import Batch, NeuralMethod, Widths, nll_surv
 from survbench.learn.batch import chunks
 from survbench.learn.intervals import label, time_edges

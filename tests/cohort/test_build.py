@@ -15,7 +15,8 @@ import torch
 
 from survbench.cohort import Bags, Cohort, GeneGroups
 from survbench.cohort.build import BuildReport, build_cohort, default_horizon
-from survbench.cohort.folder import check_cohort, describe, read_cohort, read_index
+from survbench.cohort.description import describe
+from survbench.cohort.folder import check_cohort, read_cohort, read_index
 from survbench.errors import CohortError, SurvbenchError
 
 SLIDE = "TCGA-{}-01Z-00-DX{}.4f2a"

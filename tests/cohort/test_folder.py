@@ -18,15 +18,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from survbench.cohort import Bags, Cohort, CohortInfo, GeneGroups
 from survbench.cohort.content import hash_cohort
-from survbench.cohort.folder import (
-    BagStream,
-    check_cohort,
-    describe,
-    read_cohort,
-    read_index,
-    write_cohort,
-    write_parts,
-)
+from survbench.cohort.description import describe
+from survbench.cohort.folder import check_cohort, read_cohort, read_index
+from survbench.cohort.write_folder import BagStream, write_cohort, write_parts
 from survbench.errors import CohortError
 
 

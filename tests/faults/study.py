@@ -18,8 +18,8 @@ from survbench.bench.disk import WORK, sweep
 from survbench.bench.plan import Plan, Request, make_plan
 from survbench.cli import main
 from survbench.cohort.demo import simulate
-from survbench.cohort.folder import write_cohort
 from survbench.cohort.folds import make_folds, write_folds
+from survbench.cohort.write_folder import write_cohort
 from tests.bench.conftest import run_here
 from tests.bench.fakes import FAULT, LOG, announce
 

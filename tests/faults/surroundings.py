@@ -17,7 +17,7 @@ from survbench.bench.disk import WORK
 from survbench.bench.ground import Source
 from survbench.bench.reproduce import reproduce
 from survbench.cohort.demo import simulate
-from survbench.cohort.folder import write_cohort
+from survbench.cohort.write_folder import write_cohort
 from survbench.errors import CohortError, InputError
 from tests.bench.conftest import run_here
 from tests.bench.fakes import FAULT
