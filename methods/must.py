@@ -46,7 +46,8 @@ from torch import Tensor, nn
 from survbench.cohort import Cohort
 from survbench.errors import InputError
 from survbench.learn import Batch, Inference, NeuralMethod, Recipe, Stage, Trained, Widths, nll_surv
-from survbench.learn.diffusion import DiffusionOptions, LatentDiffusion, train_denoiser
+from survbench.learn.denoiser_training import Lesson, train_denoisers
+from survbench.learn.diffusion import DiffusionOptions, LatentDiffusion
 from survbench.learn.latents import LatentEncoder, LatentOptions, Latents
 from survbench.learn.snn import mlp_head
 from survbench.learn.subspace import inside, outside, own_shared
@@ -261,26 +262,33 @@ class MUST(NeuralMethod):
             for name, value in terms.items()
             for unit, size in sizes.items()
         }
-        for column, name in enumerate(self.net.diffusion):
-            rows = found.present[:, column]
-            if rows.any() and self.config.diffusion_steps:  # an untrained generator makes zeros
-                self._fit_generator(name, column, found.of(rows))
+        if self.config.diffusion_steps:  # an untrained generator makes zeros
+            self._fit_generators(found)
 
-    def _fit_generator(self, name: str, column: int, latents: Latents) -> None:
-        """Train the generator of modality `name` on latents of patients who have it."""
-        stage, steps = f"diffusion {name}", self.config.diffusion_steps
-        with torch.no_grad():
-            condition = self.net.condition(latents, column)
-        losses = train_denoiser(
-            cast("LatentDiffusion", self.net.diffusion[name]),
-            latents.specific[:, column],
-            condition,
-            self.net.constant(name),
+    def _fit_generators(self, latents: Latents) -> None:
+        """Train each modality's generator on the latents of the patients who have it."""
+        names, lessons = [], []
+        for column, name in enumerate(self.net.diffusion):
+            rows = latents.present[:, column]
+            if not rows.any():
+                continue
+            theirs = latents.of(rows)
+            with torch.no_grad():
+                condition = self.net.condition(theirs, column)
+            seed, constant = self.stream(f"diffusion {name}"), self.net.constant(name)
+            names.append(name)
+            lessons.append(Lesson(theirs.specific[:, column], condition, constant, seed))
+        steps = self.config.diffusion_steps
+        losses = train_denoisers(
+            [cast("LatentDiffusion", self.net.diffusion[name]) for name in names],
+            lessons,
             self.config,
-            seed=self.stream(stage),
-            report=lambda done, loss: self.report(Progress(stage, done, steps, loss)),
+            report=lambda number, done, loss: self.report(
+                Progress(f"diffusion {names[number]}", done, steps, loss)
+            ),
         )
-        self.note(stage, Trained(steps, losses))
+        for name, found in zip(names, losses, strict=True):
+            self.note(f"diffusion {name}", Trained(steps, found))
 
     def infer(self, batch: Batch) -> Inference:
         """Logits with absent specific latents generated, and how well latents decompose."""

@@ -1,4 +1,4 @@
-"""Denoising diffusion of latent vectors: schedule, DDIM sampling, a small denoiser, its training.
+"""Denoising diffusion of latent vectors: schedule, DDIM sampling, a small denoiser.
 
 Letters: B patients, D latent width, C conditions, T noise levels, S samples. Levels count from 1;
 `level[t]` is the share of signal variance left at level t, and `level[0]` is 1.
@@ -27,12 +27,9 @@ __all__ = [
     "linear_betas",
     "noised",
     "signal_levels",
-    "train_denoiser",
 ]
 
 NoiseModel = Callable[[Tensor, int], Tensor]
-EMA_EVERY = 10  # updates between two averagings: the same average at a tenth of the traffic
-BLOCK = 200  # updates whose random numbers are drawn at once
 
 
 def linear_betas(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Tensor:
@@ -234,10 +231,14 @@ class LatentDiffusion(nn.Module):
 
         `time` are tokens (B or 1, D) of those levels and `token` (B, C, D) of the conditions.
         """
-        found = self.denoiser.noise(state, time, token)
+        return self.conditioned(self.denoiser.noise(state, time, token), state, level)
+
+    def conditioned(self, found: Tensor, state: Tensor, level: Tensor) -> Tensor:
+        """Noise (..., D), the net having found so much in states (..., D) at levels (...)."""
         if not self.precondition:
             return found
-        return (1 - level[:, None]).sqrt() * state + level[:, None].sqrt() * found
+        level = level[..., None]
+        return (1 - level).sqrt() * state + level.sqrt() * found
 
     def sample(self, condition: Tensor, constant: Tensor | None, start: Tensor) -> Tensor:
         """Latents (S, B, D) on their own scale, from noise (S, B, D) and conditions (B, D)."""
@@ -252,101 +253,3 @@ class LatentDiffusion(nn.Module):
             self.times,
         ).reshape(start.shape)
         return latent * self.get_buffer("latent_std") + self.get_buffer("latent_mean")
-
-
-def train_denoiser(
-    model: LatentDiffusion,
-    latent: Tensor,
-    condition: Tensor,
-    constant: Tensor | None,
-    options: DiffusionOptions,
-    *,
-    seed: int,
-    report: Callable[[int, float], None] | None = None,
-) -> list[float]:
-    """Train `model` on latents and conditions (N, D); mean noise error of each block of updates.
-
-    Parameters
-    ----------
-    model
-        Its scale is set here, and its denoiser ends with the averaged weights.
-    latent, condition
-        One row per training patient.
-    constant
-        The constant token (D,), or None.
-    options
-        How long, how fast.
-    seed
-        Of patients, levels and noise.
-    report
-        Told of updates done and the last loss, once a block.
-    """
-    model.standardise(latent, condition)
-    latent, token = model.scaled("latent", latent), model.tokens(condition, constant)
-    parameters = list(model.denoiser.parameters())
-    optimiser = torch.optim.AdamW(
-        parameters, lr=options.diffusion_lr, weight_decay=options.diffusion_decay, fused=True
-    )
-    mean = [parameter.detach().clone() for parameter in parameters]
-    generator = torch.Generator().manual_seed(seed)
-    losses: list[float] = []
-    model.denoiser.train()
-    for begin in range(0, options.diffusion_steps, BLOCK):
-        count = min(BLOCK, options.diffusion_steps - begin)
-        total = torch.zeros((), device=latent.device)
-        for done, batch in enumerate(
-            _draws(model, latent, token, options, count, generator), begin
-        ):
-            optimiser.zero_grad(set_to_none=True)
-            loss = (model.noise(*batch.given) - batch.noise).square().mean()
-            loss.backward()
-            optimiser.step()
-            total += loss.detach()
-            if (done + 1) % EMA_EVERY == 0 or done + 1 == options.diffusion_steps:
-                _average(mean, parameters, _decay(options.ema, done + 1))
-        losses.append(float(total) / count)
-        if report is not None:
-            report(begin + count, losses[-1])
-    _average(parameters, mean, 0.0)
-    model.denoiser.eval()
-    return losses
-
-
-@dataclass
-class _Draw:
-    """One training batch: the model's arguments and the noise it should find."""
-
-    given: tuple[Tensor, Tensor, Tensor, Tensor]
-    noise: Tensor
-
-
-def _draws(
-    model: LatentDiffusion,
-    latent: Tensor,
-    token: Tensor,
-    options: DiffusionOptions,
-    count: int,
-    generator: torch.Generator,
-) -> Iterator[_Draw]:
-    """Random batches for `count` updates, their numbers drawn at once."""
-    shape, device = (count, options.diffusion_batch), latent.device
-    row = torch.randint(len(latent), shape, generator=generator).to(device)
-    time = torch.randint(1, len(model.level), shape, generator=generator).to(device)
-    noise = torch.randn(*shape, latent.shape[1], generator=generator).to(device)
-    level = model.level.float()[time]
-    for step in range(count):
-        state = noised(latent[row[step]], noise[step], level[step])
-        clock = model.denoiser.time_token(time[step])
-        yield _Draw((state, level[step], clock, token[row[step]]), noise[step])
-
-
-def _decay(ema: float, done: int) -> float:
-    """Weight of the old average, over EMA_EVERY updates; shorter memory in the first updates."""
-    return min(ema, (1 + done) / (10 + done)) ** EMA_EVERY
-
-
-@torch.no_grad()
-def _average(mean: Sequence[Tensor], now: Sequence[Tensor], decay: float) -> None:
-    """Move `mean` to decay mean + (1 - decay) now, in place."""
-    for old, new in zip(mean, now, strict=True):
-        old.lerp_(new, 1 - decay)

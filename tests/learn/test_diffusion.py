@@ -1,4 +1,5 @@
 import math
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from survbench.errors import InputError
+from survbench.learn.denoiser_training import Lesson, train_denoisers
 from survbench.learn.diffusion import (
     Denoiser,
     DiffusionOptions,
@@ -17,7 +19,6 @@ from survbench.learn.diffusion import (
     linear_betas,
     noised,
     signal_levels,
-    train_denoiser,
 )
 
 LEVEL = signal_levels(linear_betas())
@@ -93,9 +94,8 @@ def test_denoiser_reads_its_conditions_level_and_state() -> None:
 def trained(condition: Tensor, latent: Tensor, **options: Any) -> LatentDiffusion:
     torch.manual_seed(0)
     model = LatentDiffusion(replace(SMALL, **options), constants=1)
-    losses = train_denoiser(
-        model, latent, condition, torch.ones(8), replace(SMALL, **options), seed=1
-    )
+    lesson = Lesson(latent, condition, torch.ones(8), seed=1)
+    (losses,) = train_denoisers([model], [lesson], replace(SMALL, **options))
     assert all(math.isfinite(loss) for loss in losses)
     return model
 
@@ -132,6 +132,36 @@ def test_training_is_repeatable_and_blind_to_global_randomness() -> None:
     second = trained(condition, latent)
     for one, other in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("precondition", [True, False])
+def test_generators_trained_together_are_those_trained_one_after_the_other(
+    precondition: bool,
+) -> None:
+    options = replace(SMALL, width=16, diffusion_steps=100, precondition=precondition)
+    lessons = [
+        Lesson(draw(n, 16, seed=n).float(), draw(n, 16, seed=n + 1).float(), draw(16).float(), n)
+        for n in (20, 33, 7)
+    ]
+    told: list[tuple[int, int]] = []
+    alone, joint = (
+        [LatentDiffusion(options, constants=1) for _ in lessons] for _ in ("alone", "joint")
+    )
+    for one, other in zip(alone, joint, strict=True):
+        other.load_state_dict(one.state_dict())
+    begun = [deepcopy(model.denoiser).state_dict() for model in alone]
+    apart = train_denoisers(alone, lessons, options, together=False)
+    together = train_denoisers(
+        joint, lessons, options, together=True, report=lambda i, done, _: told.append((i, done))
+    )
+    torch.testing.assert_close(torch.tensor(together), torch.tensor(apart), atol=1e-4, rtol=0)
+    assert told == [(0, 100), (1, 100), (2, 100)]
+    for one, other, first in zip(alone, joint, begun, strict=True):
+        assert not other.denoiser.training
+        for name, value in one.state_dict().items():
+            torch.testing.assert_close(other.state_dict()[name], value, atol=1e-4, rtol=0)
+        moved = [(one.denoiser.state_dict()[n] - v).abs().max() for n, v in first.items()]
+        assert float(max(moved)) > 2e-3
 
 
 @torch.no_grad()
