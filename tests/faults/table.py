@@ -48,7 +48,7 @@ class Fault:
 SAME = "resumed, files and leaderboard are those of an undisturbed run, byte for byte"
 LEFT = "the run ends with one line that says what to do; " + SAME
 FAULTS = (
-    Fault("kill -9 of the run, random moments", SAME, signals.kills_of_runs, 50, 5, COMMAND),
+    Fault("kill -9 of the run, random moments", SAME, signals.kills_of_runs, 50, 3, COMMAND),
     Fault("kill -9 before a write", SAME, strikes.kills_at_steps, 40, 4),
     Fault("disk full, broken, read-only at a write", LEFT, strikes.refusals_at_steps, 40, 4),
     Fault("disk full in the middle of a file", LEFT, strikes.limits, len(strikes.LIMITS), 2),
@@ -65,7 +65,7 @@ FAULTS = (
         f"exit code 130, says that the same command continues, no worker lives on; {SAME}",
         signals.interrupts,
         10,
-        2,
+        1,
         COMMAND,
     ),
     Fault(
