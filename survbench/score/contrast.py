@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from survbench.errors import ResultError
 from survbench.score.bootstrap import DRAWS, LEVEL, bootstrap, c_indices, interval
@@ -150,7 +150,7 @@ def patients_needed(
     if variance < _SAME**2:
         none = Score.none("the two rows never differ")
         return Needed(difference, none, none)
-    reach = float(norm.ppf((1 + LEVEL) / 2) + norm.ppf(power)) / difference
+    reach = float(ndtri((1 + LEVEL) / 2) + ndtri(power)) / difference
     many = math.ceil(variance * patients * reach**2)
     return Needed(difference, Score(float(many)), Score(float(math.ceil(many * events / patients))))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from survbench.score.predictions import Array, Estimate, Mask
 
@@ -109,7 +109,7 @@ def stratified_cox(
         step = float(np.clip(slope / information, -1.0, 1.0))
         coefficient += step
         if abs(step) < _CLOSE:
-            reach = float(norm.ppf((1 + level) / 2)) / float(np.sqrt(information))
+            reach = float(ndtri((1 + level) / 2)) / float(np.sqrt(information))
             low, high = coefficient - reach, coefficient + reach
             return Estimate(coefficient / spread, low / spread, high / spread)
     return Estimate.none(NO_MAXIMUM)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import fisher_exact, mannwhitneyu
 
 from survbench.cohort import Cohort, Folds
 from survbench.score.kaplan_meier import kaplan_meier
@@ -253,6 +252,8 @@ def _differences(cohort: Cohort, left_out: Flags) -> tuple[Difference, ...]:
 
 
 def _age_difference(age: NDArray[np.float64], left_out: Flags) -> tuple[Difference, ...]:
+    from scipy.stats import mannwhitneyu  # noqa: PLC0415  (slow to import)
+
     known = np.isfinite(age)
     here, there = age[known & left_out], age[known & ~left_out]
     if min(len(here), len(there)) < MIN_GROUP:
@@ -263,6 +264,8 @@ def _age_difference(age: NDArray[np.float64], left_out: Flags) -> tuple[Differen
 
 def _sex_difference(cases: pd.DataFrame, left_out: Flags) -> tuple[Difference, ...]:
     """Share of women; nothing where only one sex is known."""
+    from scipy.stats import fisher_exact  # noqa: PLC0415  (slow to import)
+
     sex = np.array(_texts(cases, "sex"))
     known = sex != UNKNOWN
     if len(sex) == 0 or len(np.unique(sex[known])) != 2:

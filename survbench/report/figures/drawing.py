@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -20,6 +21,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 
 from survbench.report.row import Row
 from survbench.report.tables.caption import plain
@@ -28,6 +30,7 @@ FORMATS = ("svg", "png")
 COLUMN, PAGE = 8.5 / 2.54, 17.5 / 2.54  # inches: a column and a page of a journal
 DPI = 300
 SMALL, NORMAL = 6.5, 7.5  # points
+BESIDE = 36  # points that the labels of an axis take at its left
 
 # Okabe & Ito, Color Universal Design, 2008: told apart by colour-blind readers
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = (
@@ -166,12 +169,23 @@ def lacking(regime: str) -> str:
 
 
 def heading(axes: Axes, first: str, second: str = "") -> None:
-    """A line that says what is shown, and one with its numbers, above the axes at the left."""
+    """What is shown, and below it its numbers, above the axes at the left, in lines that fit."""
     offset = {"xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False}
-    lines = [(first, INK, NORMAL, 13 if second else 4), (second, GREY, SMALL, 4)]
-    for text, colour, size, up in lines:
-        if text:
-            axes.annotate(text, (0, 1), (0, up), color=colour, fontsize=size, **offset)  # type: ignore[arg-type]
+    room = 72 * axes.get_figure(root=True).get_figwidth() - BESIDE  # type: ignore[union-attr]
+    up = 4.0
+    for text, colour, size in ((second, GREY, SMALL), (first, INK, NORMAL)):
+        for line in reversed(_wrapped(text, size, room)):
+            axes.annotate(line, (0, 1), (0, up), color=colour, fontsize=size, **offset)  # type: ignore[arg-type]
+            up += 9
+
+
+def _wrapped(text: str, size: float, room: float) -> list[str]:
+    """At most three lines of a text, each at most so many points wide."""
+    if not text:
+        return []
+    width = TextPath((0, 0), text, size=size, usetex=False).get_extents().width
+    letters = int(0.95 * len(text) * room / max(width, room))
+    return [text] if width <= room else wrap(text, letters, max_lines=3, placeholder=" ...")
 
 
 def month_ticks(last: float, most: int = 6) -> list[float]:

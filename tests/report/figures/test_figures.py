@@ -4,7 +4,7 @@ import re
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -15,6 +15,7 @@ import pytest
 from lifelines import KaplanMeierFitter
 from lifelines.statistics import logrank_test
 from matplotlib.axes import Axes
+from matplotlib.text import Annotation
 from sksurv.metrics import concordance_index_censored
 
 from survbench.errors import ResultError, UnknownNameError
@@ -257,6 +258,22 @@ def test_a_name_is_text_whatever_it_holds(name: str, tmp_path: Path) -> None:
     (path,) = drawing.save(tmp_path / "out", ["svg"])
     assert path.parent == tmp_path / "out"
     assert [each.name for each in tmp_path.rglob("*.svg")] == [path.name]
+
+
+@pytest.mark.parametrize("changed", ["", "diffusion_steps=2 epochs=1 warm_epochs=1", "x" * 300])
+@pytest.mark.parametrize("draw", [km, calibration])
+def test_a_row_of_any_name_leaves_room_for_its_curves(
+    draw: Callable[[Scored], Drawing], changed: str
+) -> None:
+    figure = draw(scored(changed=changed)).figure
+    figure.draw_without_rendering()
+    axes, whole = figure.axes[0], figure.bbox
+    assert axes.get_window_extent().width > 0.5 * whole.width
+    assert axes.get_window_extent().height > 0.5 * whole.height
+    notes = [text for text in axes.texts if isinstance(text, Annotation) and text.xy == (0, 1)]
+    assert 2 <= len(notes) <= 4
+    ends = [text.get_window_extent().x1 / whole.width for text in notes]
+    assert max(ends) < 1.02  # letters drawn in pixels are a little wider than their outlines
 
 
 def test_a_png_is_as_wide_as_a_column_at_300_dots_per_inch(tmp_path: Path) -> None:
