@@ -145,7 +145,6 @@ def test_every_public_name_loads() -> None:
     assert set(survbench.__all__) <= set(dir(survbench))
 
 
-@pytest.mark.xdist_group("wheel")
 @pytest.mark.slow
 def test_the_wheel_holds_every_file_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
@@ -155,7 +154,6 @@ def test_the_wheel_holds_every_file_and_nothing_else(wheel: Path) -> None:
     assert packed == set(sources())
 
 
-@pytest.mark.xdist_group("wheel")
 @pytest.mark.slow
 def test_a_checkout_with_symlinks_gives_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
     copy = tmp_path / "survbench"
@@ -166,7 +164,6 @@ def test_a_checkout_with_symlinks_gives_the_same_wheel(wheel: Path, tmp_path: Pa
         assert sorted(one.namelist()) == sorted(other.namelist())
 
 
-@pytest.mark.xdist_group("wheel")
 @pytest.mark.slow
 def test_the_sdist_carries_the_tests(wheel: Path) -> None:
     with tarfile.open(next(wheel.parent.glob("*.tar.gz"))) as archive:
@@ -175,7 +172,6 @@ def test_the_sdist_carries_the_tests(wheel: Path) -> None:
     assert not any(name.startswith("survbench/methods") for name in names)
 
 
-@pytest.mark.xdist_group("wheel")
 @pytest.mark.slow
 def test_an_installed_wheel_lists_every_method_elsewhere(installed: Path, tmp_path: Path) -> None:
     listing = checked(installed / "bin" / "survbench", "methods", cwd=tmp_path, path=installed)
@@ -186,7 +182,6 @@ def test_an_installed_wheel_lists_every_method_elsewhere(installed: Path, tmp_pa
     assert all(place.startswith(str(installed)) for place in where.split())
 
 
-@pytest.mark.xdist_group("wheel")
 @pytest.mark.slow
 def test_an_editable_install_needs_no_symlinks(checkout: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", symlinks=True)

@@ -22,6 +22,7 @@ GENES = {"Tumor Suppression": ("TP53", "RB1"), "Oncogenesis": ("MYC", "KRAS")}
 QUICK = {
     "run": "--preset quick --set must.warm_epochs=1 --set must.epochs=1 "
     "--set must.diffusion_steps=2 --set snn.epochs=1 --set abmil.epochs=1",
+    "leaderboard --contrasts": "--cohort tcga_luad_hif",
     "cost": "--preset quick --repeats 3 --seconds 0.1",
 }
 BY_CI = {"leaderboard --verify"}  # half a minute; .ci/run carries it out

@@ -18,7 +18,7 @@ from tests.markdown import ROOT
 from tests.report.site import test_site_in_browser
 
 pytest.importorskip("mkdocs", reason="needs the docs extra")
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("site of docs/")]  # built once
+pytestmark = pytest.mark.slow
 browser = test_site_in_browser.browser
 
 NAMES = sorted(set(survbench.__all__) - {"__version__"})
