@@ -1,7 +1,8 @@
 """What README and CONTRIBUTING say can be done: every command and block is run, or read as typed.
 
-Commands that need a person's own files or take a whole environment are read by the real command
-line, names and regimes included, and not carried out; `.ci/run` carries out the README's first two.
+Here commands are read by the real command line, names and regimes included. Those of README are
+carried out by test_readme_commands.py, its first two by `.ci/run`, those of the guides by
+test_contributing.py.
 """
 
 from __future__ import annotations

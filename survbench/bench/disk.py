@@ -20,7 +20,7 @@ except ImportError:  # no such locks on this system: two runs at once then merel
     fcntl = None  # type: ignore[assignment]
 
 WORK = ".work"  # inside the results folder, so that a rename never crosses file systems
-_FULL = {
+FULL = {  # errors of a disk that takes no more, in words
     errno.ENOSPC: "no space left",
     errno.EDQUOT: "quota used up",
     errno.EFBIG: "file larger than allowed",
@@ -51,7 +51,7 @@ def writing(what: str) -> Iterator[None]:
 
 
 def _cannot(what: str, number: int, why: str) -> DiskError:
-    full = _FULL.get(number)
+    full = FULL.get(number)
     remedy = "make room" if full else "make the results folder writable"
     return DiskError(
         f"cannot write {what}: {full or why}; nothing half-written is left, finished cells stay: "

@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 something failed (it is named), 2 wrong input.
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import traceback
@@ -14,6 +13,7 @@ from collections.abc import Sequence
 import click
 
 import survbench
+from survbench.bench.disk import FULL
 from survbench.cli.boards import leaderboard, score, submit
 from survbench.cli.check import check
 from survbench.cli.cohorts import cohort
@@ -26,8 +26,6 @@ from survbench.cli.plot import plot
 from survbench.cli.reproduce import reproduce
 from survbench.cli.run import run
 from survbench.errors import InputError, PluginError, SurvbenchError
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # an open file that takes no more, or stdout
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,7 +56,7 @@ def _in_words(error: Exception) -> tuple[str, int]:
         return str(error), WRONG_INPUT if wrong else FAILED
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}", WRONG_INPUT
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in FULL:  # stdout's, too
         return f"cannot write: {error.strerror}; make room and run the same command again", FAILED
     kind = type(error).__name__
     return f"unexpected {kind}: {error}; please report it with what --debug shows", FAILED

@@ -103,17 +103,6 @@ def test_a_cell_that_another_run_holds_is_waited_for(plan: Planner, fits: Fits) 
     assert len(fits()) == 2
 
 
-def command(results: Path, *options: str) -> list[str]:
-    """The command line of a run of `plain`, in another process."""
-    fixed = ["run", "--method", "plain", "--missing", "G@0.4", "--jobs", "1", "--device", "cpu"]
-    return [sys.executable, "-m", "survbench", *fixed, "--results", str(results), *options]
-
-
-def environment(fakes: Path, **extra: str) -> dict[str, str]:
-    path = os.pathsep.join([str(fakes), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return os.environ | {"PYTHONPATH": path} | extra
-
-
 def predictions(results: Path) -> dict[str, bytes]:
     """Bytes of every prediction file, by its path in the results folder."""
     files = results.glob("demo/*/*/*/predictions/*.csv")
@@ -121,9 +110,11 @@ def predictions(results: Path) -> dict[str, bytes]:
 
 
 def test_a_failed_cell_is_named_and_the_exit_code_is_1(fakes: Path, results: Path) -> None:
+    words = ["run", "--method", "plain", "--missing", "G@0.4", "--folds", "0,1", "--jobs", "1"]
+    path = os.pathsep.join([str(fakes), str(ROOT), os.environ.get("PYTHONPATH", "")])
     made = subprocess.run(
-        command(results, "--folds", "0,1"),
-        env=environment(fakes, **{FAULT: "plain/1=raise"}),
+        [sys.executable, "-m", "survbench", *words, "--device", "cpu", "--results", str(results)],
+        env=os.environ | {"PYTHONPATH": path, FAULT: "plain/1=raise"},
         capture_output=True,
         text=True,
         check=False,
