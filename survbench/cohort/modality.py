@@ -96,18 +96,29 @@ class Bags:
 
     def bag(self, row: int) -> NDArray[np.float32]:
         """Patches (n, D) of one patient, standardised, float32."""
-        start, length = int(self.start[row]), int(self.length[row])
-        if start == _FILLED and self.filler is not None:
-            return np.asarray(self.filler, np.float32)
-        patches = np.asarray(self.features[start : start + length], np.float32)
-        if self.shift is None or self.scale is None:
-            return patches
-        return np.asarray((patches - self.shift) / self.scale, np.float32)
+        return self.gather([row])
 
     def gather(self, rows: Sequence[int] | NDArray[np.integer]) -> NDArray[np.float32]:
         """Patches (sum of lengths, D) of the given patients, one bag after the other."""
-        bags = [self.bag(int(row)) for row in rows]
-        return np.concatenate(bags) if bags else np.empty((0, self.width), np.float32)
+        end = np.cumsum([0, *(int(self.length[row]) for row in rows)])
+        patches = np.empty((end[-1], self.width), np.float32)
+        for row, begin, stop in zip(rows, end, end[1:], strict=False):
+            self._write(int(row), patches[begin:stop])
+        return patches
+
+    def raw(self, row: int) -> Floats:
+        """Patches (n, D) of one patient who has a bag of their own, as they were measured."""
+        start = int(self.start[row])
+        return self.features[start : start + int(self.length[row])]
+
+    def _write(self, row: int, patches: NDArray[np.float32]) -> None:
+        """Put the standardised patches of a patient into an array (n, D)."""
+        if self.start[row] == _FILLED and self.filler is not None:
+            patches[:] = self.filler
+        elif self.shift is None or self.scale is None:
+            patches[:] = self.raw(row)
+        else:  # in float64, and no more copies of a large bag than need be
+            np.divide(self.raw(row) - self.shift, self.scale, out=patches, casting="same_kind")
 
 
 @dataclass(frozen=True, eq=False)

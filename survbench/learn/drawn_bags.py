@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from survbench.cohort import Bags, Cohort
-from survbench.cohort.modality import Rows
+from survbench.cohort.modality import Floats, Rows
 
 __all__ = ["DrawnBags", "draw_patches"]
 
@@ -49,20 +49,13 @@ class DrawnBags(Bags):
             self, start=self.start[rows], length=self.length[rows], whole=self.whole[rows]
         )
 
-    def bag(self, row: int) -> NDArray[np.float32]:
-        """Patches (n, D) drawn from one patient's, standardised, float32."""
+    def raw(self, row: int) -> Floats:
+        """Patches (n, D) drawn from one patient's, as they were measured."""
         count, whole, start = int(self.length[row]), int(self.whole[row]), int(self.start[row])
         if count == whole:
-            return super().bag(row)
+            return super().raw(row)
         chosen = np.sort(self.generator.choice(whole, count, replace=False))
-        read = Bags(
-            self.features[start + chosen],
-            np.zeros(1, np.int64),
-            np.full(1, count),
-            shift=self.shift,
-            scale=self.scale,
-        )
-        return read.bag(0)
+        return self.features[start + chosen]
 
 
 def draw_patches(cohort: Cohort, most: int, seed: int) -> Cohort:

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from survbench.cohort import Bags
 from survbench.cohort.folder import read_cohort
+from survbench.cohort.transforms import Transforms
 from survbench.cohort.write_folder import write_cohort
 from survbench.learn import Batch, NeuralMethod, Widths, nll_surv
 from survbench.learn.batch import chunks
@@ -57,6 +58,7 @@ def bare() -> float:
     edges = time_edges(cohort.time, cohort.event, method.config.intervals)
     interval = label(cohort.time, edges)
     bags_alone = replace(cohort, modalities={"P": cohort.modalities["P"]})
+    bags_alone = Transforms.fit(bags_alone).apply(bags_alone)
     net = method.build(Widths.of(bags_alone, len(edges) - 1)).train()
     config = method.config
     optimiser = torch.optim.Adam(
