@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from survbench.errors import InputError
 from survbench.learn.attention import EncoderLayer
@@ -29,6 +31,7 @@ __all__ = [
     "signal_levels",
 ]
 
+MKL = torch.backends.mkl.is_available()
 NoiseModel = Callable[[Tensor, int], Tensor]
 
 
@@ -154,6 +157,125 @@ class Denoiser(nn.Module):
         return noise
 
 
+class FrozenDenoiser:
+    """A trained denoiser, asked for the noise at one level after the other of the same patients.
+
+    It computes once what no state changes: the first layer's queries, keys and values of times and
+    conditions, and weights laid out for products of few rows. The noise is `Denoiser.noise` up to
+    rounding.
+
+    Parameters
+    ----------
+    denoiser
+        The denoiser; later changes of its weights are not seen.
+    time
+        Levels (T,) that will be asked for.
+    condition
+        Condition tokens (B, C, D).
+    """
+
+    def __init__(self, denoiser: Denoiser, time: Tensor, condition: Tensor) -> None:
+        layers = [cast("EncoderLayer", layer) for layer in denoiser.layers]
+        first, last = layers[0], layers[-1]
+        self.patients, tokens, self.width = condition.shape
+        rows, self.heads = self.patients * (tokens + 2), first.heads
+        self.kind = denoiser.kind[0]
+        self.first = _Affine(first.qkv, self.patients, first.norm_attention)
+        self.qkv = [_Affine(layer.qkv, rows, layer.norm_attention) for layer in layers[1:-1]]
+        self.query = _Affine(last.qkv, self.patients, last.norm_attention, slice(self.width))
+        self.source = _Affine(last.qkv, rows, last.norm_attention, slice(self.width, None))
+        self.after = [_After(layer, rows) for layer in layers[:-1]]
+        self.last = _After(last, self.patients)
+        self.read = _Affine(denoiser.out, self.patients, denoiser.norm)
+        self.time = denoiser.time_token(time) + denoiser.kind[1]
+        condition = condition + denoiser.kind[2:]
+        self.token = functional.pad(condition, (0, 0, 2, 0))  # (B, 2 + C, D), two to be filled in
+        self.seen_time = first.qkv(first.norm_attention(self.time))
+        seen = first.qkv(first.norm_attention(condition))
+        self.seen = functional.pad(seen, (0, 0, 2, 0))  # (B, 2 + C, 3 D)
+
+    def noise(self, state: Tensor, step: int) -> Tensor:
+        """Noise (B, D) in states (B, D) at the level that stands at place `step`."""
+        state = state + self.kind
+        self.token[:, 0], self.token[:, 1] = state, self.time[step]
+        self.seen[:, 0], self.seen[:, 1] = self.first(state), self.seen_time[step]
+        token, seen = self.token.flatten(0, 1), self.seen
+        for number, after in enumerate(self.after):
+            seen = self.qkv[number - 1](token) if number else seen
+            token = after(token, self._mixed(*self._heads(seen, 3)))
+        state = token.view(self.patients, -1, token.shape[1])[:, 0].contiguous()
+        query = self._heads(self.query(state), 1)
+        mixed = self._mixed(*query, *self._heads(self.source(token), 2))
+        noise: Tensor = self.read(self.last(state, mixed))
+        return noise
+
+    def _heads(self, value: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """Parts (B, A, L, E) of values (B L, parts A E)."""
+        split = value.view(
+            self.patients, -1, parts, self.heads, value.shape[-1] // parts // self.heads
+        )
+        return split.permute(2, 0, 3, 1, 4).unbind()
+
+    @staticmethod
+    def _mixed(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Values (B Q, A E) read by queries (B, A, Q, E)."""
+        weight = (q @ k.mT * q.shape[-1] ** -0.5).softmax(dim=-1)
+        mixed: Tensor = (weight @ v).transpose(1, 2).reshape(-1, q.shape[1] * q.shape[-1])
+        return mixed
+
+
+class _After:
+    """What a frozen encoder layer does once its tokens have read one another."""
+
+    def __init__(self, layer: EncoderLayer, rows: int) -> None:
+        self.out = _Affine(layer.out, rows)
+        self.up = _Affine(layer.up, rows, layer.norm_forward)
+        self.activation = layer.activation
+        self.down = _Affine(layer.down, rows)
+
+    def __call__(self, token: Tensor, mixed: Tensor) -> Tensor:
+        """Tokens (rows, D) of tokens and what they read, (rows, D) each."""
+        token = token + self.out(mixed)
+        return token + self.down(self.activation(self.up(token)))
+
+
+class _Affine:
+    """A frozen linear map of `rows` vectors, normalised first where a norm stood in front of it.
+
+    The norm's scale and shift are part of the map. `kept` are the outputs that are wanted.
+    """
+
+    def __init__(
+        self,
+        linear: nn.Linear,
+        rows: int,
+        norm: nn.Module | None = None,
+        kept: slice = slice(None),
+    ) -> None:
+        weight, bias = linear.weight[kept], linear.bias[kept]
+        self.eps: float | None = None
+        if isinstance(norm, nn.LayerNorm):
+            self.eps = norm.eps
+            bias = bias + weight @ norm.bias
+            weight = weight * norm.weight
+        self.rows, self.bias = rows, bias
+        self.packed = MKL and weight.device.type == "cpu" and weight.dtype == torch.float32
+        self.weight = weight if self.packed else weight.T.contiguous()
+        if self.packed:
+            self.pack = torch.ops.mkl._mkl_reorder_linear_weight(weight.contiguous(), rows)
+
+    def __call__(self, value: Tensor) -> Tensor:
+        """Vectors (rows, out) of vectors (rows, in)."""
+        if self.eps is not None:
+            value = functional.layer_norm(value, value.shape[-1:], eps=self.eps)
+        if self.packed:
+            made: Tensor = torch.ops.mkl._mkl_linear(
+                value, self.pack, self.weight, self.bias, self.rows
+            )
+            return made
+        return torch.addmm(self.bias, value, self.weight)
+
+
 @dataclass(frozen=True)
 class DiffusionOptions:
     """Noise, denoiser, training (AdamW, weights averaged) and sampling of a `LatentDiffusion`.
@@ -243,11 +365,10 @@ class LatentDiffusion(nn.Module):
     def sample(self, condition: Tensor, constant: Tensor | None, start: Tensor) -> Tensor:
         """Latents (S, B, D) on their own scale, from noise (S, B, D) and conditions (B, D)."""
         token = self.tokens(condition, constant).repeat(len(start), 1, 1)  # (S B, C, D)
-        times = torch.tensor(self.times, device=start.device)
-        time = dict(zip(self.times, self.denoiser.time_token(times)[:, None], strict=True))
-        level = self.level.to(start.dtype)[:, None]
+        frozen = FrozenDenoiser(self.denoiser, torch.tensor(self.times, device=start.device), token)
+        level, step = self.level.to(start.dtype)[:, None], {t: n for n, t in enumerate(self.times)}
         latent = ddim(
-            lambda state, now: self.noise(state, level[now], time[now], token),
+            lambda state, now: self.conditioned(frozen.noise(state, step[now]), state, level[now]),
             start.flatten(0, 1),
             self.level,
             self.times,

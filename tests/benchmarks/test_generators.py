@@ -21,7 +21,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
 
 from survbench.learn.denoiser_training import Lesson, train_denoisers
-from survbench.learn.diffusion import Denoiser, DiffusionOptions, LatentDiffusion
+from survbench.learn.diffusion import Denoiser, DiffusionOptions, LatentDiffusion, ddim
 
 OPTIONS = DiffusionOptions(diffusion_steps=20)
 WIDTH, SAMPLES, MANY, TRAINING = OPTIONS.width, 5, 64, 300
@@ -50,10 +50,26 @@ class PlainDenoiser(Denoiser):
         return found
 
 
+class PlainDiffusion(LatentDiffusion):
+    """A generator that asks its net at every step, and keeps nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(OPTIONS, constants=1)
+        self.denoiser = PlainDenoiser()
+
+    def sample(self, condition: Tensor, constant: Tensor | None, start: Tensor) -> Tensor:
+        token = self.tokens(condition, constant).repeat(len(start), 1, 1)
+        level = self.level.to(start.dtype)
+
+        def noise(state: Tensor, now: int) -> Tensor:
+            time = self.denoiser.time_token(torch.tensor([now]))
+            return self.noise(state, level[now : now + 1], time, token)
+
+        return ddim(noise, start.flatten(0, 1), level, self.times).reshape(start.shape)
+
+
 def generator(*, plain: bool = False) -> LatentDiffusion:
-    model = LatentDiffusion(OPTIONS, constants=1)
-    if plain:
-        model.denoiser = PlainDenoiser()
+    model = PlainDiffusion() if plain else LatentDiffusion(OPTIONS, constants=1)
     return model.eval()
 
 
@@ -73,7 +89,7 @@ def singly(model: LatentDiffusion, patients: int) -> Callable[[], Tensor]:
     )
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def made(benchmark: BenchmarkFixture, work: Callable[[], Tensor]) -> None:
     assert benchmark(work).shape[0] == SAMPLES
 

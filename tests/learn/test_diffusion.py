@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from survbench.errors import InputError
+from survbench.learn import diffusion
 from survbench.learn.denoiser_training import Lesson, train_denoisers
 from survbench.learn.diffusion import (
     Denoiser,
@@ -162,6 +163,31 @@ def test_generators_trained_together_are_those_trained_one_after_the_other(
             torch.testing.assert_close(other.state_dict()[name], value, atol=1e-4, rtol=0)
         moved = [(one.denoiser.state_dict()[n] - v).abs().max() for n, v in first.items()]
         assert float(max(moved)) > 2e-3
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@torch.no_grad()
+def test_sampling_asks_the_denoiser_at_every_level(
+    packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diffusion, "MKL", packed and diffusion.MKL)
+    options = replace(SMALL, width=16, heads=4, denoiser_layers=3)
+    torch.manual_seed(0)
+    model = LatentDiffusion(options, constants=1)
+    for name, value in model.state_dict().items():
+        value.add_(draw(*value.shape, seed=len(name)) * 0.2)
+    condition, constant, start = draw(3, 16).float(), draw(16, seed=1).float(), draw(2, 3, 16)
+    token = model.tokens(condition, constant).repeat(2, 1, 1)
+
+    def noise(state: Tensor, now: int) -> Tensor:
+        time = model.denoiser.time_token(torch.tensor([now]))
+        return model.noise(state, LEVEL[now : now + 1].float(), time, token)
+
+    plain = ddim(noise, start.float().flatten(0, 1), model.level, model.times).view(2, 3, 16)
+    expected = plain * model.get_buffer("latent_std") + model.get_buffer("latent_mean")
+    found = model.sample(condition, constant, start.float())
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    assert float((found[0] - found[1]).abs().min()) > 1e-3
 
 
 @torch.no_grad()

@@ -277,6 +277,11 @@ def _addmm(bias: Tensor, left: Tensor, right: Tensor, **_: Any) -> int:
     return _mm(left, right)
 
 
+def _packed_linear(value: Shape, _: Any, weight: Shape, *__: Any, **___: Any) -> int:
+    """A dense layer whose weights MKL has laid out for itself."""
+    return 2 * math.prod(value) * weight[0]
+
+
 def _is_sparse(matrix: Tensor) -> bool:
     return matrix.layout != torch.strided
 
@@ -288,7 +293,7 @@ def _stored(matrix: Tensor) -> int:
 _mm._get_raw = _addmm._get_raw = True  # type: ignore[attr-defined]  # torch: tensors, not shapes
 
 _aten = torch.ops.aten
-FORMULAS: Mapping[Any, Callable[..., int]] = {
+FORMULAS: dict[Any, Callable[..., int]] = {
     _aten.mm: _mm,
     _aten.addmm: _addmm,
     _aten._sparse_addmm: _addmm,
@@ -309,3 +314,5 @@ FORMULAS: Mapping[Any, Callable[..., int]] = {
     _aten.linalg_inv_ex: _inverse,
     _aten.linalg_cholesky_ex: _cholesky,
 }
+if torch.backends.mkl.is_available():
+    FORMULAS[torch.ops.mkl._mkl_linear] = _packed_linear

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from survbench.learn import diffusion
 from survbench.learn.experts import ConvExpert, ExpertLayer
 from survbench.learn.fusion import KroneckerFusion
 from survbench.learn.low_rank import LowRankFusion
@@ -140,6 +141,30 @@ def test_a_class_token_beside_a_small_grid_meets_the_zeros_around_it_too() -> No
 def test_distances_are_one_multiply_add_for_each_column_of_a_pair(p: float, rows: int) -> None:
     left, right = torch.randn(rows, 8), torch.randn(30, 8)
     assert flops(lambda: torch.cdist(left, right, p=p)) == 2 * rows * 30 * 8
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_sampling_is_its_steps_and_what_is_computed_once(
+    packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diffusion, "MKL", packed and diffusion.MKL)
+    layers, steps, width, rows, length = 4, 5, 32, 6, 4  # 2 patients by 3 samples; 4 tokens
+    options = diffusion.DiffusionOptions(
+        width=width, heads=2, denoiser_layers=layers, ddim_steps=steps
+    )
+    model = diffusion.LatentDiffusion(options, constants=1).eval()
+    condition, constant, start = torch.randn(2, width), torch.randn(width), torch.randn(3, 2, width)
+    square, whole = width**2, rows * length
+    after = 1 + 8  # output projection and feed-forward block, in squares a token
+    first = rows * 3 + whole * after
+    middle = whole * (3 + after)
+    last = rows * (1 + after) + whole * 2 + rows  # and the noise is read
+    attention = 2 * whole * length * width * (layers - 1) + 2 * whole * width
+    once = (2 + 3) * steps + 3 * rows * 2  # times and conditions
+    shifts = 3 + 3 * (layers - 2) + 3 + 4 * layers + 1  # of the norms, through the maps behind them
+    step = (first + middle * (layers - 2) + last) * square + attention
+    found = flops(lambda: model.sample(condition, constant, start))
+    assert found == 2 * (steps * step + (once + shifts) * square)
 
 
 def test_decompositions_have_their_textbook_counts() -> None:
