@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from survbench.learn import Batch, NeuralMethod, Recipe, Widths
+from survbench.learn.dropout import Dropout
 from survbench.learn.pooling import AttentionScore
 
 
@@ -38,7 +39,7 @@ class ABMILNet(nn.Module):
         self.embed = nn.Sequential(
             nn.Linear(widths.patch["P"], hidden),
             nn.ReLU(inplace=True),
-            nn.Dropout(config.embed_dropout),
+            Dropout(config.embed_dropout),
         )
         self.attend = AttentionScore(
             hidden, config.attention, gated=config.gated, dropout=config.dropout
@@ -46,7 +47,7 @@ class ABMILNet(nn.Module):
         self.rho = (
             nn.Identity()
             if rho is None
-            else nn.Sequential(nn.Linear(hidden, rho), nn.ReLU(), nn.Dropout(config.dropout))
+            else nn.Sequential(nn.Linear(hidden, rho), nn.ReLU(), Dropout(config.dropout))
         )
         self.head = nn.Linear(hidden if rho is None else rho, widths.intervals)
 

@@ -38,6 +38,7 @@ from survbench.learn import (
     risk_of,
     survival_of,
 )
+from survbench.learn.dropout import Dropout
 from survbench.learn.instances import ends
 from survbench.learn.partition import Shuffles, partition
 from survbench.learn.pooling import AttentionScore
@@ -128,7 +129,7 @@ class DTFDNet(nn.Module):
             *(Residual(hidden) for _ in range(config.residual_blocks)),
         )
         self.first = Tier(hidden, config.attention, widths.intervals)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
         self.second = Tier(hidden, config.attention, widths.intervals)
 
     def forward(self, batch: Batch) -> Tensor:

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from survbench.learn import Batch, NeuralMethod, Recipe, Stage, Widths
 from survbench.learn.bilinear import FactorisedProduct
+from survbench.learn.dropout import Dropout
 from survbench.learn.penalty import with_l1
 from survbench.learn.vectors import VectorStems
 from survbench.method import ALL
@@ -65,7 +66,7 @@ def tanh_blocks(width: int, hidden: Sequence[int], dropout: float = 0.0) -> nn.S
     """Blocks Linear, tanh, Dropout, from `width` through the `hidden` widths."""
     return nn.Sequential(
         *(
-            nn.Sequential(nn.Linear(before, after), nn.Tanh(), nn.Dropout(dropout))
+            nn.Sequential(nn.Linear(before, after), nn.Tanh(), Dropout(dropout))
             for before, after in pairwise([width, *hidden])
         )
     )

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from survbench.learn import BagBatch, Batch, NeuralMethod, Recipe, Stage, Widths
+from survbench.learn.dropout import Dropout
 from survbench.learn.fusion import FusionKind, fusion_of
 from survbench.learn.penalty import with_l1
 from survbench.learn.pooling import AttentionScore
@@ -64,10 +65,10 @@ class PatchPooling(nn.Module):
     def __init__(self, config: PORPOISEConfig, patch: int, input_dropout: float) -> None:
         super().__init__()
         self.embed = nn.Sequential(
-            nn.Dropout(input_dropout),
+            Dropout(input_dropout),
             nn.Linear(patch, config.hidden),
             nn.ReLU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
         )
         self.attend = AttentionScore(config.hidden, config.attention, dropout=config.dropout)
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from survbench.learn import BagBatch, Batch, NeuralMethod, Recipe, Widths
+from survbench.learn.dropout import Dropout
 from survbench.learn.snn import GroupSNN
 
 
@@ -88,7 +89,7 @@ class SurvPathNet(nn.Module):
             nn.LayerNorm(inner),
             nn.Linear(inner, inner),
             nn.GELU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(inner, inner),
         )
         self.norm = nn.LayerNorm(inner)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from survbench.learn import Batch, NeuralMethod, Recipe, Widths
+from survbench.learn.dropout import Dropout
 from survbench.learn.nystrom import AttentionKind, NystromAttention
 from survbench.learn.transmil import TransMILEncoder, equal_groups, in_order, square_groups
 
@@ -76,7 +77,7 @@ class TMILNet(nn.Module):
     def __init__(self, config: TransMILConfig, widths: Widths) -> None:
         super().__init__()
         self.embed = nn.Sequential(
-            nn.Linear(widths.patch["P"], config.width), nn.ReLU(inplace=True), nn.Dropout(0.25)
+            nn.Linear(widths.patch["P"], config.width), nn.ReLU(inplace=True), Dropout(0.25)
         )
         self.attention = NystromAttention(
             config.width,

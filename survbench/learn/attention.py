@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from survbench.errors import InputError
+from survbench.learn.dropout import Dropout
 
 __all__ = ["CrossAttention", "EncoderLayer", "with_token"]
 
@@ -85,8 +86,8 @@ class EncoderLayer(nn.Module):
         self.up = nn.Linear(width, hidden)
         self.activation = activation()
         self.down = nn.Linear(hidden, width)
-        self.drop = nn.Dropout(dropout)
-        self.drop_inside = nn.Dropout(dropout if forward_dropout is None else forward_dropout)
+        self.drop = Dropout(dropout)
+        self.drop_inside = Dropout(dropout if forward_dropout is None else forward_dropout)
 
     def forward(
         self, token: Tensor, mask: Tensor | None = None, *, lead: int | None = None

@@ -6,6 +6,8 @@ Letters: H width of a vector, O outputs, R rank.
 from torch import Tensor, nn
 from torch.nn import functional
 
+from survbench.learn.dropout import Dropout
+
 __all__ = ["FactorisedProduct", "OuterProduct"]
 
 
@@ -50,7 +52,7 @@ class FactorisedProduct(nn.Module):
     def __init__(self, outputs: int, rank: int, dropout: float = 0.1) -> None:
         super().__init__()
         self.shape = (outputs, rank)
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Products (..., O) of projections (..., O R), rank being the fast index."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from survbench.learn.batch import BagBatch, Batch, Widths
+from survbench.learn.dropout import Dropout
 from survbench.learn.instances import instance_loss
 from survbench.learn.losses import nll_surv
 from survbench.learn.neural import NeuralMethod
@@ -71,7 +72,7 @@ class ClusteringNet(nn.Module):
         super().__init__()
         hidden, intervals = config.hidden, widths.intervals
         self.embed = nn.Sequential(
-            nn.Linear(widths.patch["P"], hidden), nn.ReLU(inplace=True), nn.Dropout(config.dropout)
+            nn.Linear(widths.patch["P"], hidden), nn.ReLU(inplace=True), Dropout(config.dropout)
         )
         self.attend = BranchScore(
             hidden, config.attention, branches, gated=config.gated, dropout=config.dropout

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from survbench.learn.dropout import Dropout
+
 __all__ = ["Filler", "Fused", "FusedHead", "Noise"]
 
 Noise = tuple[Tensor, Tensor]  # for the fused features (B, sum of widths) and the hidden layer
@@ -97,7 +99,7 @@ class FusedHead(nn.Module):
             {n: Filler(others[n], width, fused, hidden, priors) for n, width in widths.items()}
         )
         self.first = nn.Linear(fused, hidden)
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
         self.last = nn.Linear(hidden, intervals)
 
     def forward(

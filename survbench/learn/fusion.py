@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from survbench.errors import InputError
+from survbench.learn.dropout import Dropout
 from survbench.learn.snn import dense_block
 
 __all__ = ["ConcatFusion", "FusionKind", "KroneckerFusion", "KroneckerOptions", "fusion_of"]
@@ -138,7 +139,7 @@ class KroneckerFusion(nn.Module):
             GatedReduction(width, short, gated=gated, bilinear=bilinear_gate, dropout=dropout)
             for short, gated in zip(reduced, gates, strict=True)
         )
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
         self.encode = dense_block((reduced[0] + 1) * (reduced[1] + 1), width, encoder_dropout)
         self.merge = dense_block(3 * width if skip else width, width, encoder_dropout)
 

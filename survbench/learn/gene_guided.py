@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from survbench.errors import InputError
 from survbench.learn.batch import BagBatch, Batch, Widths
 from survbench.learn.coattention import CoAttention
+from survbench.learn.dropout import Dropout
 from survbench.learn.fusion import ConcatFusion, FusionKind, fusion_of
 from survbench.learn.pooling import AttentionScore
 from survbench.learn.snn import GroupSNN
@@ -63,7 +64,7 @@ class TokenBranch(nn.Module):
         layer = nn.TransformerEncoderLayer(width, heads, hidden, dropout, batch_first=True)
         self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.attend = AttentionScore(width, width, dropout=dropout)
-        self.rho = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout))
+        self.rho = nn.Sequential(nn.Linear(width, width), nn.ReLU(), Dropout(dropout))
 
     def forward(self, token: Tensor) -> Tensor:
         """Vectors (B, H) of tokens (B, L, H)."""
@@ -103,9 +104,7 @@ class GeneGuided(nn.Module):
         fusion: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.embed = nn.Sequential(
-            nn.Linear(widths.patch["P"], width), nn.ReLU(), nn.Dropout(dropout)
-        )
+        self.embed = nn.Sequential(nn.Linear(widths.patch["P"], width), nn.ReLU(), Dropout(dropout))
         self.genes = GroupSNN(widths.groups["G"], (width, width), dropout=dropout)
         self.guide = BagCoAttention(width) if guide is None else guide
         self.branches = nn.ModuleDict(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from survbench.errors import InputError
+from survbench.learn.dropout import Dropout
 
 __all__ = [
     "AttentionKind",
@@ -136,7 +137,7 @@ class NystromAttention(nn.Module):
         inner = heads * self.head_width
         self.qkv = nn.Linear(width, 3 * inner, bias=False)
         self.out = nn.Linear(inner, width)
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
         self.residual = None if kernel is None else self._value_convolution(kernel)
 
     def _value_convolution(self, kernel: int) -> nn.Conv2d:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from survbench.learn.batch import BagBatch
+from survbench.learn.dropout import Dropout
 
 __all__ = ["AttentionScore", "BranchScore", "GatedHalves"]
 
@@ -33,9 +34,9 @@ class GatedHalves(nn.Module):
         self, width: int, hidden: int, *, gated: bool = True, dropout: float = 0.25
     ) -> None:
         super().__init__()
-        self.content = nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), nn.Dropout(dropout))
+        self.content = nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), Dropout(dropout))
         self.gate = (
-            nn.Sequential(nn.Linear(width, hidden), nn.Sigmoid(), nn.Dropout(dropout))
+            nn.Sequential(nn.Linear(width, hidden), nn.Sigmoid(), Dropout(dropout))
             if gated
             else None
         )

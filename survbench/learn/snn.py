@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from survbench.errors import InputError
 from survbench.learn.batch import Batch, GeneBatch, Widths
+from survbench.learn.dropout import Dropout
 
 __all__ = [
     "GeneVectorNet",
@@ -65,7 +66,7 @@ def mlp_blocks(width: int, hidden: Sequence[int], *, dropout: float = 0.25) -> n
 
 def dense_block(width: int, hidden: int, dropout: float) -> nn.Sequential:
     """Linear, ReLU, Dropout."""
-    return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout))
+    return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), Dropout(dropout))
 
 
 def mlp_head(width: int, hidden: int, outputs: int, *, dropout: float) -> nn.Sequential:

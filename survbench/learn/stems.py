@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from survbench.learn.batch import BagBatch, Batch, GeneBatch, Widths
+from survbench.learn.dropout import Dropout
 from survbench.learn.hide import present_in
 from survbench.learn.pooling import AttentionScore
 from survbench.learn.snn import GroupSNN
@@ -23,7 +24,7 @@ class BagStem(nn.Module):
 
     def __init__(self, patch: int, width: int, dropout: float = 0.25) -> None:
         super().__init__()
-        self.embed = nn.Sequential(nn.Linear(patch, width), nn.ReLU(), nn.Dropout(dropout))
+        self.embed = nn.Sequential(nn.Linear(patch, width), nn.ReLU(), Dropout(dropout))
         self.attend = AttentionScore(width, width, dropout=dropout)
 
     def forward(self, bags: BagBatch) -> Tensor:
