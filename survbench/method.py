@@ -215,6 +215,23 @@ class Method(ABC):
         return self
 
     @final
+    def refill(self, rule: str, cohort: Cohort) -> Self:
+        """Fill by another rule from now on; `cohort` are the training patients.
+
+        Raises
+        ------
+        InputError
+            The method fills nothing, or filled something in for one of them when it was fitted.
+        """
+        seen = self._scaled(cohort)
+        fillable = set(self._fitted_order()) - _names(self.trains_without, self._fitted_order())
+        if self._fill is None or not seen.present[sorted(fillable)].to_numpy().all():
+            msg = f"{self.name}: what it learnt depends on the rule for filling; fit it with {rule}"
+            raise InputError(msg)
+        self.fill, self._fill = rule, Fill.fit(rule, seen)
+        return self
+
+    @final
     def predict(self, cohort: Cohort, *, missing: str | Regime = "none") -> Prediction:
         """Predict patients under a test regime.
 

@@ -215,6 +215,23 @@ def test_mean_fill_is_the_mean_of_the_training_patients() -> None:
     np.testing.assert_allclose(bags_of(probe.shown).bag(0), 0, atol=1e-5)
 
 
+def test_another_rule_fills_what_a_fit_with_it_would() -> None:
+    refilled, fitted = FilledZero().fit(TRAIN).refill("mean", TRAIN), FilledMean().fit(TRAIN)
+    for probe in (refilled, fitted):
+        probe.predict(TEST, missing="G")
+    found, expected = (genes_of(probe.shown).matrix() for probe in (refilled, fitted))
+    np.testing.assert_array_equal(found, expected)
+    assert found.any()
+
+
+def test_a_fit_that_used_its_rule_or_has_none_takes_no_other() -> None:
+    used = FilledZero().fit(thinned(TRAIN))
+    with pytest.raises(InputError, match="depends on the rule"):
+        used.refill("mean", thinned(TRAIN))
+    with pytest.raises(InputError, match="depends on the rule"):
+        Tolerant().fit(TRAIN).refill("mean", TRAIN)
+
+
 def test_only_a_cell_in_which_something_was_filled_is_marked() -> None:
     probe = FilledZero().fit(TRAIN)
     assert not probe.filled(TEST)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,6 +24,7 @@ from survbench.score.concordance import comparable_pairs
 
 Report = Callable[[Progress], None]
 Begin = Callable[[str], None]
+_OF_THE_FILL = ("setting", "setting_id", "changed", "contract")  # of a record
 
 
 @dataclass(frozen=True)
@@ -170,10 +171,19 @@ def _fit(task: Task, ground: Ground, report: Report) -> Fitted:
         row = TruthRow(task.setting.method, train)
         task.cell.write_fit(_record(task, ground), train, _nothing)
         return row
-    method = method_of(task, report)
-    with spending(task.device) as spent:
-        method.fit(train, missing=task.setting.train_regime)
-    record = _record(task, ground, method) | asdict(spent) | _in_training(method, train)
+    base = _fit_with_another_fill(task, train)
+    if base is None:
+        method = method_of(task, report)
+        with spending(task.device) as spent:
+            method.fit(train, missing=task.setting.train_regime)
+        record = _record(task, ground, method) | asdict(spent) | _in_training(method, train)
+    else:
+        method = get_method(task.setting.method).load(
+            base.folder, device=task.device, report=report
+        )
+        method.refill(task.setting.fill, train)
+        own = _record(task, ground, method)
+        record = base.record | {key: own[key] for key in _OF_THE_FILL} | {"fit_from": base.setting}
 
     def save(folder: Path) -> None:
         if method.saves:
@@ -181,6 +191,17 @@ def _fit(task: Task, ground: Ground, report: Report) -> Fitted:
 
     task.cell.write_fit(record, train, save)
     return method
+
+
+def _fit_with_another_fill(task: Task, train: Cohort) -> Cell | None:
+    """Cell whose fit differs in nothing: by the method's own rule, which filled nothing in it."""
+    if not task.setting.fill or task.setting.train_regime != "none" or not train.paired.all():
+        return None
+    base = replace(task.cell, setting=replace(task.setting, fill="").id)
+    if not base.whole or base.record["refused"] or not base.record["contract"]["saves"]:
+        return None
+    base.verify()
+    return base
 
 
 def _nothing(folder: Path) -> None:

@@ -11,7 +11,7 @@ from survbench.bench.cell import Cell
 from survbench.bench.plan import Plan, Request, make_plan
 from survbench.bench.run import Outcome, run_task
 from survbench.cohort.truth import attainable_risk, oracle_risk
-from survbench.errors import InputError
+from survbench.errors import InputError, ResultError
 from tests.bench.conftest import run_here
 from tests.bench.fakes import FAULT
 
@@ -216,6 +216,42 @@ def test_another_fill_is_another_setting_that_really_fills_otherwise(plan: Plann
     assert np.array_equal(zero.risk[~lacks], mean.risk[~lacks])
     assert (zero.risk[lacks] == 0).all()
     assert (mean.risk[lacks] != 0).all()  # clipped z-scores do not average to 0 exactly
+
+
+def test_another_fill_needs_no_other_fit_where_nothing_was_missing(
+    plan: Planner, fits: Fits, tmp_path: Path
+) -> None:
+    run_here(own := plan("plain", "G@0.4", folds=(0,)))
+    run_here(other := plan("plain", "G@0.4", folds=(0,), fill="mean"))
+    assert fits() == ["plain 0 0"]
+    base, cell = (made.tasks[-1].cell for made in (own, other))
+    assert cell.record["fit_from"] == base.setting
+    assert cell.record["setting_id"] == cell.setting
+    run_here(alone := plan("plain", "G@0.4", folds=(0,), fill="mean", results=tmp_path / "alone"))
+    assert len(fits()) == 2
+    fresh = alone.tasks[-1].cell
+    assert "fit_from" not in fresh.record
+    for name in ("fit.json", "weights.safetensors", "predictions/G@0.4.csv", "train.csv"):
+        assert (cell.folder / name).read_bytes() == (fresh.folder / name).read_bytes()
+    own_words = {"setting", "setting_id", "changed", "contract", "fit_from"}
+    kept = [key for key in base.record if key not in own_words]
+    assert {key: cell.record[key] for key in kept} == {key: base.record[key] for key in kept}
+
+
+def test_a_fit_that_filled_something_in_is_not_used_for_another_fill(
+    plan: Planner, fits: Fits
+) -> None:
+    for fill in ("", "mean"):
+        run_here(plan("plain", "G@0.4", folds=(0,), train_missing="G@0.4", fill=fill))
+    assert len(fits()) == 2
+
+
+def test_a_damaged_fit_is_not_used_for_another_fill(plan: Planner) -> None:
+    run_here(own := plan("plain", "G@0.4", folds=(0,)))
+    weights = own.tasks[-1].cell.folder / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(ResultError, match=r"weights\.safetensors"):
+        run_here(plan("plain", "G@0.4", folds=(0,), fill="mean"))
 
 
 def test_the_fill_a_method_declares_is_no_change(plan: Planner) -> None:
