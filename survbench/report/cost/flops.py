@@ -165,6 +165,7 @@ _MOVES = frozenset(
         *("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "eye"),
         *("zeros", "zeros_like", "new_zeros", "ones", "ones_like", "new_ones", "zero_"),
         *("full", "full_like", "new_full", "fill", "fill_", "scalar_tensor", "arange"),
+        *("mkl_reorder_linear_weight",),
         *("clone", "copy_", "to_copy", "contiguous", "lift_fresh", "lift_fresh_copy", "detach_"),
         *("cat", "stack", "repeat", "repeat_interleave", "constant_pad_nd", "roll", "flip"),
         *("index", "index_select", "index_put", "index_put_", "index_copy", "gather", "scatter"),
