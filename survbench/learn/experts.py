@@ -103,6 +103,7 @@ def convolved(convolution: nn.Conv2d, token: Tensor, leading: int) -> Tensor:
 
 
 @cache
+@torch.inference_mode(mode=False)  # whoever asks first, training reads it later
 def neighbours(side: int, leading: int) -> Tensor:
     """Positions (leading + s*s, 9) of what a 3 x 3 kernel reads at each token.
 

@@ -14,6 +14,7 @@ from survbench.learn.experts import (
     MixKind,
     ResidualMLP,
     convolved,
+    neighbours,
 )
 
 WIDTH = 6
@@ -168,3 +169,12 @@ def test_ragged_patients_together_equal_one_by_one(grids: bool) -> None:
     torch.testing.assert_close(together.load, torch.cat([one.load for one in alone]))
     parts = torch.cat([one.tokens.features for one in alone])
     torch.testing.assert_close(together.tokens.features, parts, atol=1e-5, rtol=1e-5)
+
+
+def test_what_prediction_read_first_serves_training() -> None:
+    neighbours.cache_clear()
+    expert = ConvExpert(4)
+    with torch.inference_mode():
+        expert(torch.randn(1, 10, 4))
+    expert(torch.randn(1, 10, 4)).square().sum().backward()
+    assert expert.first.weight.grad is not None
