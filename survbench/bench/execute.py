@@ -243,14 +243,22 @@ def _start(source: Source) -> _Worker:
 def deaf_to_ctrl_c() -> Iterator[None]:
     """Let processes born here not hear Ctrl-C: it reaches the parent, who ends them.
 
-    They inherit that it is blocked. The parent hears it afterwards: ignoring would lose it.
+    They inherit that it is blocked. The parent hears it afterwards: ignoring would lose it. That
+    holds for the thread that calls; what another one takes is told to the main thread, and kept.
     """
     resource_tracker.ensure_running()  # its start, else within, would end the blocking
+    kept: list[int] = []
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda number, _: kept.append(number)) if main else None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if kept:
+            signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager

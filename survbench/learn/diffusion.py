@@ -31,7 +31,7 @@ __all__ = [
     "signal_levels",
 ]
 
-MKL = torch.backends.mkl.is_available()
+MKL = hasattr(torch.ops.mkl, "_mkl_linear")
 NoiseModel = Callable[[Tensor, int], Tensor]
 
 

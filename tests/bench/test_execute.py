@@ -6,6 +6,8 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -59,15 +61,22 @@ def test_a_worker_is_sent_the_names_of_the_patients_place_and_not_the_patients()
     assert "ground" not in vars(pickle.loads(sent))
 
 
-def test_ctrl_c_while_a_worker_is_born_is_heard_afterwards() -> None:
+@pytest.mark.parametrize("threads", [0, 3])
+def test_ctrl_c_while_a_worker_is_born_is_heard_afterwards(threads: int) -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    end = threading.Event()
+    others = [threading.Thread(target=end.wait) for _ in range(threads)]  # they may take it instead
     try:
+        for other in others:
+            other.start()
         with deaf_to_ctrl_c():
             os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
             assert heard == []
         assert heard == [signal.SIGINT]
     finally:
+        end.set()
         signal.signal(signal.SIGINT, before)
 
 

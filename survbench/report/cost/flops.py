@@ -315,5 +315,5 @@ FORMULAS: dict[Any, Callable[..., int]] = {
     _aten.linalg_inv_ex: _inverse,
     _aten.linalg_cholesky_ex: _cholesky,
 }
-if torch.backends.mkl.is_available():
+if hasattr(torch.ops.mkl, "_mkl_linear"):
     FORMULAS[torch.ops.mkl._mkl_linear] = _packed_linear
