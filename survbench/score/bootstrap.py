@@ -102,7 +102,9 @@ def weighted_c_index(weights: Array, pairs: Pairs, credit: Array, counted: Array
     counted : array (M, R)
         1 where a row predicts both patients of the pair, else 0.
     """
-    asked, back = np.unique(counted, axis=1, return_inverse=True)
+    first: dict[bytes, int] = {}  # rows that count the same pairs share a denominator
+    back = [first.setdefault(column.tobytes(), len(first)) for column in counted.T]
+    asked = counted[:, [back.index(place) for place in range(len(first))]]
     columns = np.concatenate([credit, asked], axis=1)
     step = max(1, _CHUNK // max(1, len(pairs)))
     sums = np.empty((len(weights), columns.shape[1]))
@@ -111,7 +113,7 @@ def weighted_c_index(weights: Array, pairs: Pairs, credit: Array, counted: Array
         sums[start : start + step] = (part[:, pairs.earlier] * part[:, pairs.later]) @ columns
     rows = credit.shape[1]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(sums[:, :rows] / sums[:, rows:][:, back.ravel()])
+        return np.asarray(sums[:, :rows] / sums[:, rows:][:, back])
 
 
 def interval(statistic: Array, level: float = LEVEL) -> tuple[float, float]:
