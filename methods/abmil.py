@@ -64,6 +64,7 @@ class ABMIL(NeuralMethod):
     """Gated-attention multiple-instance learning; see the module docstring."""
 
     uses = frozenset({"P"})
+    resumes = True
     Config = ABMILConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"hidden": 128, "attention": 64, "rho": 64, "lr": 1e-3},

@@ -274,6 +274,7 @@ class AdaMHF(NeuralMethod):
 
     uses = frozenset(ROLES)
     fill: str | None = "zero"
+    resumes = True
     Config = AdaMHFConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {

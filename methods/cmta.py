@@ -138,6 +138,7 @@ class CMTA(NeuralMethod):
 
     uses = frozenset({"P", "G"})
     fill = "zero"
+    resumes = True
     Config = CMTAConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {

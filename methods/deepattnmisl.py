@@ -143,6 +143,7 @@ class DeepAttnMISL(NeuralMethod):
     """Attention over phenotype clusters; see the module docstring."""
 
     uses = frozenset({"P"})
+    resumes = True
     Config = DeepAttnMISLConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {

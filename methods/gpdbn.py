@@ -98,6 +98,7 @@ class GPDBN(NeuralMethod):
 
     uses = frozenset({"P", "G"})
     fill = "zero"
+    resumes = True
     Config = GPDBNConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"hidden": 64, "epochs": 10, "lr": 1e-3},

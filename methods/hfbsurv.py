@@ -187,6 +187,7 @@ class HFBSurv(NeuralMethod):
 
     uses = ALL
     fill: str | None = "zero"
+    resumes = True
     Config = HFBSurvConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"hidden": 64, "lr": 1e-3},

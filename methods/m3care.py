@@ -248,6 +248,7 @@ class M3Care(NeuralMethod):
     tolerates = ALL
     trains_without = ALL
     needs_others = "its neighbours are drawn from a bank of the other training patients"
+    resumes = True
     Config = M3CareConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"width": 64, "epochs": 12},

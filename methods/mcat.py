@@ -31,6 +31,7 @@ class MCAT(NeuralMethod):
 
     uses = frozenset({"P", "G"})
     fill = "zero"
+    resumes = True
     Config = MCATConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"width": 64, "hidden": 128, "epochs": 10, "lr": 1e-3},

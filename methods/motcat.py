@@ -87,6 +87,7 @@ class MOTCat(NeuralMethod):
 
     uses = frozenset({"P", "G"})
     fill = "zero"
+    resumes = True
     Config = MOTCatConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"width": 64, "hidden": 128, "epochs": 8, "lr": 1e-3},

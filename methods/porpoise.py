@@ -142,6 +142,7 @@ class PORPOISE(NeuralMethod):
 
     uses = frozenset({"P", "G"})
     fill: str | None = "zero"
+    resumes = True
     Config = PORPOISEConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"hidden": 64, "attention": 64, "width": 64, "epochs": 10, "lr": 1e-3},

@@ -139,6 +139,7 @@ class ShaSpec(NeuralMethod):
     uses = ALL
     tolerates = ALL
     trains_without = ALL
+    resumes = True
     Config = ShaSpecConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"width": 64, "epochs": 15},

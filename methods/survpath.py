@@ -113,6 +113,7 @@ class SurvPath(NeuralMethod):
 
     uses = frozenset({"P", "G"})
     fill = "zero"
+    resumes = True
     Config = SurvPathConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"width": 64, "epochs": 10, "batch": 8},  # in batches, else minutes

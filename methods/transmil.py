@@ -106,6 +106,7 @@ class TransMIL(NeuralMethod):
     """Nystrom transformer over patches; see the module docstring."""
 
     uses = frozenset({"P"})
+    resumes = True
     Config = TransMILConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"width": 64, "landmarks": 128, "epochs": 10, "lr": 1e-3},

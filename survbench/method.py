@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from survbench.bookmark import Bookmark
 from survbench.cohort import Bags, Cohort, Regime, Transforms
 from survbench.cohort.cohort import COVARIATES, OUTCOME
 from survbench.cohort.transforms import Fill
@@ -104,7 +105,9 @@ class Method(ABC):
     `uses` names the modalities and covariates a method reads (ALL: every modality of the cohort),
     `tolerates` those that may be absent in predict, `trains_without` those that may be absent in
     fit, and `fill` what stands in for the others: None, "zero", "zero:N" or "mean".
-    `needs_others` says why the patients of a step cannot be computed one by one, if so.
+    `needs_others` says why the patients of a step cannot be computed one by one, if so. `resumes`
+    promises that all that changes in training are the weights and buffers of the net, so that a
+    killed fit can go on from its bookmark; for neural methods of one stage.
     """
 
     name: ClassVar[str] = ""
@@ -117,6 +120,7 @@ class Method(ABC):
     transforms: ClassVar[bool] = True
     saves: ClassVar[bool] = True
     needs_others: ClassVar[str] = ""
+    resumes: ClassVar[bool] = False
     Config: ClassVar[type] = NoConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
@@ -139,6 +143,7 @@ class Method(ABC):
         self._columns: dict[str, str] = {}
         self._transforms = Transforms()
         self._fill: Fill | None = None
+        self.bookmark: Bookmark | None = None
         self.declare()
 
     def __init_subclass__(cls, **options: Any) -> None:

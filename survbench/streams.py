@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -40,3 +41,28 @@ def isolated(seed: int) -> Iterator[None]:
     finally:
         np.random.set_state(numpy_state)  # noqa: NPY002
         random.setstate(python_state)
+
+
+def random_states() -> dict[str, Any]:
+    """States of torch, numpy and random, as tensors and plain values."""
+    import torch  # noqa: PLC0415
+
+    kind, words, *rest = np.random.get_state()  # noqa: NPY002
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "numpy": [kind, np.asarray(words).tolist(), *rest],
+        "python": random.getstate(),
+    }
+
+
+def set_random_states(states: Mapping[str, Any]) -> None:
+    """Take the states of `random_states` back."""
+    import torch  # noqa: PLC0415
+
+    kind, words, *rest = states["numpy"]
+    torch.set_rng_state(states["torch"])
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all(states["cuda"])
+    np.random.set_state((kind, np.array(words, np.uint32), *rest))  # noqa: NPY002
+    random.setstate(states["python"])

@@ -50,6 +50,7 @@ from survbench.score.predictions import (
 
 SCHEMA = 1
 SUMS = "SHA256SUMS"
+UNFINISHED = ".unfinished"  # inside the results folder
 FAILED = "failed.json"
 _ALWAYS = {"cell.json", "train.csv"}  # files without which there is no fit
 _KEPT = {"fit.json", "weights.safetensors"}  # what a method that can be saved adds
@@ -90,6 +91,11 @@ class Cell(KeptFit):
     def folder(self) -> Path:
         """The cell's folder."""
         return self.results / self.place
+
+    @property
+    def bookmark(self) -> Path:
+        """Where a long fit that is not finished is kept; outlives the run that writes it."""
+        return self.results / UNFINISHED / f"{self.place.replace('/', '-')}.pt"
 
     @property
     def lock(self) -> Lock:

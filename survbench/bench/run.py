@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,6 +19,7 @@ from survbench.bench.ground import Ground
 from survbench.bench.machine import hardware, spending, told, versions
 from survbench.bench.setting import Setting, config_of
 from survbench.bench.truth import TRUTH
+from survbench.bookmark import Bookmark
 from survbench.cohort import Cohort, Regime
 from survbench.errors import InputError, MissingModalityError, ResultError
 from survbench.method import Method, Prediction, Progress, silent
@@ -173,24 +177,48 @@ def _fit(task: Task, ground: Ground, report: Report) -> Fitted:
         return row
     base = _fit_with_another_fill(task, train)
     if base is None:
-        method = method_of(task, report)
-        with spending(task.device) as spent:
-            method.fit(train, missing=task.setting.train_regime)
-        record = _record(task, ground, method) | asdict(spent) | _in_training(method, train)
+        method, record = _fitted_anew(task, ground, report)
     else:
-        method = get_method(task.setting.method).load(
-            base.folder, device=task.device, report=report
-        )
-        method.refill(task.setting.fill, train)
-        own = _record(task, ground, method)
-        record = base.record | {key: own[key] for key in _OF_THE_FILL} | {"fit_from": base.setting}
+        method, record = _refilled(task, ground, report, base)
 
     def save(folder: Path) -> None:
         if method.saves:
             method.save(folder)
 
     task.cell.write_fit(record, train, save)
+    if method.bookmark is not None:
+        method.bookmark.remove()
     return method
+
+
+def _fitted_anew(task: Task, ground: Ground, report: Report) -> tuple[Method, dict[str, Any]]:
+    """The method fitted, from where a run that was killed has left it, and its record."""
+    method, train = method_of(task, report), ground.train(task.cell.fold)
+    record = _record(task, ground, method)
+    bookmark = method.bookmark = _bookmark(task, record)
+    with spending(task.device) as spent:
+        method.fit(train, missing=task.setting.train_regime)
+    spent.seconds += bookmark.seconds
+    return method, record | asdict(spent) | _in_training(method, train)
+
+
+def _bookmark(task: Task, record: Mapping[str, Any]) -> Bookmark:
+    """Where the fit with this record stands, if it was begun by the same source of the method."""
+    module = sys.modules[get_method(task.setting.method).__module__]
+    source = Path(str(module.__file__)).read_bytes() if getattr(module, "__file__", None) else b""
+    known = json.dumps(record, sort_keys=True).encode()
+    return Bookmark(task.cell.bookmark, hashlib.sha256(known + source).hexdigest())
+
+
+def _refilled(
+    task: Task, ground: Ground, report: Report, base: Cell
+) -> tuple[Method, dict[str, Any]]:
+    """The fit of another rule for filling, which then filled nothing in, and its record."""
+    method = get_method(task.setting.method).load(base.folder, device=task.device, report=report)
+    method.refill(task.setting.fill, ground.train(task.cell.fold))
+    own = _record(task, ground, method)
+    record = base.record | {key: own[key] for key in _OF_THE_FILL} | {"fit_from": base.setting}
+    return method, record
 
 
 def _fit_with_another_fill(task: Task, train: Cohort) -> Cell | None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+from survbench.bookmark import Bookmark
 from survbench.check.compare import check, concerns, content_of, near, same, same_state
 from survbench.check.surroundings import changed_settings, random_state, writes
 from survbench.check.trial import Trial, gradients, watched
+from survbench.method import Progress
 from survbench.streams import isolated
 
 
@@ -20,6 +24,32 @@ def repeats_itself(trial: Trial) -> None:
         first = trial.fitted.predict(trial.test, missing=missing)
         same(first, trial.fitted.predict(trial.test, missing=missing), "predicting twice")
         same(first, again.predict(trial.test, missing=missing), "a second fit")
+
+
+def goes_on_where_it_was_killed(trial: Trial) -> None:
+    """A fit that was killed goes on from its bookmark and ends as if it never was."""
+    concerns(trial.method.resumes, "a killed fit begins anew")
+    config = replace(trial.new().config, epochs=3)
+    whole, killed, again = (trial.method(config, seed=3) for _ in range(3))
+    told: list[Progress] = []
+
+    def die(progress: Progress) -> None:
+        if progress.done > 1:
+            raise InterruptedError
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "fit.pt")
+        killed.bookmark, again.bookmark = (Bookmark(file, "", every=0) for _ in range(2))
+        killed.report, again.report = die, told.append
+        with suppress(InterruptedError):
+            killed.fit(trial.train)
+        check(file.is_file(), "keeps no bookmark: only a fit of one stage has any")
+        with isolated(1):
+            again.fit(trial.train)
+    check(told[0].done == 2, "begins anew although there is a bookmark")
+    whole.fit(trial.train)
+    check(again.record == whole.record, "going on changes the record of the fit")
+    same_state(whole, again, "going on")
 
 
 def saves_and_loads(trial: Trial) -> None:

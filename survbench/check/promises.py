@@ -24,6 +24,7 @@ from survbench.check.absence import (
 from survbench.check.conduct import (
     changes_no_input,
     computes_patients_together_as_singly,
+    goes_on_where_it_was_killed,
     leaves_global_randomness_alone,
     leaves_settings_alone,
     repeats_itself,
@@ -87,6 +88,7 @@ PROMISES: tuple[Promise, ...] = (
     predicts_without_outcome,
     sees_opaque_ids_alone,
     saves_and_loads,
+    goes_on_where_it_was_killed,
     leaves_global_randomness_alone,
     leaves_settings_alone,
     writes_nothing_elsewhere,
@@ -102,6 +104,7 @@ COMPARING = frozenset(  # two fits or predictions, of which one thing alone may 
         never_reads_what_it_does_not_use,
         learns_nothing_from_test_patients,
         predicts_without_outcome,
+        goes_on_where_it_was_killed,
         saves_and_loads,
     }
 )

@@ -111,6 +111,7 @@ class ClusteringMIL(NeuralMethod):
     """A method whose net is a `ClusteringNet`: adds the instance loss where it is asked for."""
 
     uses = frozenset({"P"})
+    resumes = True
     Config = ClusteringConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"hidden": 128, "attention": 64, "lr": 1e-3},

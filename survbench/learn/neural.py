@@ -91,7 +91,9 @@ class NeuralMethod(Method):
         self.record["losses"] = {}
         self.record["updates"] = 0
         interval = label(cohort.time, self.edges)
-        for stage in self.stages():
+        stages = self.stages()
+        bookmark = self.bookmark if self.resumes and len(stages) == 1 else None
+        for stage in stages:
             seed = self.stream(f"order-{stage.name}")
             trained = train(
                 self.net,
@@ -101,6 +103,7 @@ class NeuralMethod(Method):
                 seed=seed,
                 device=self.device,
                 report=self.report,
+                bookmark=bookmark,
             )
             self.note(stage.name, trained)
         self.net.eval()

@@ -10,17 +10,20 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from survbench.bookmark import Bookmark
 from survbench.cohort import Cohort
 from survbench.errors import InputError, SurvbenchError
 from survbench.learn.batch import PATCH_BUDGET, Batch, chunks
 from survbench.learn.sampler import balanced_weights
 from survbench.method import Progress, silent
+from survbench.streams import random_states, set_random_states
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": partial(torch.optim.Adam, fused=True),
@@ -144,8 +147,11 @@ def train(
     seed: int,
     device: str = "cpu",
     report: Callable[[Progress], None] = silent,
+    bookmark: Bookmark | None = None,
 ) -> Trained:
     """Train `net` by one stage on every patient of `cohort`, last epoch kept.
+
+    With a bookmark, training goes on after the last epoch that was kept, to the same weights.
 
     Raises
     ------
@@ -160,8 +166,11 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
     order = _order(stage, cohort, interval, seed)
     net.train()
-    losses: list[float] = []
-    for epoch in range(stage.epochs):
+    parts: dict[str, Any] = {"net": net, "optimiser": optimiser, "schedule": schedule}
+    losses: list[float] = [] if bookmark is None else _gone_on(bookmark, parts)
+    for _ in losses:
+        next(order)
+    for epoch in range(len(losses), stage.epochs):
         total = 0.0
         for rows in np.array_split(next(order), range(stage.batch, len(cohort), stage.batch)):
             optimiser.zero_grad(set_to_none=True)
@@ -181,7 +190,21 @@ def train(
             )
             raise SurvbenchError(msg)
         report(Progress(stage.name, epoch + 1, stage.epochs, losses[-1]))
+        if bookmark is not None and bookmark.due:
+            states = {name: part.state_dict() for name, part in parts.items()}
+            bookmark.keep({"losses": losses, "parts": states, "random": random_states()})
     return Trained(updates=steps * stage.epochs, losses=losses)
+
+
+def _gone_on(bookmark: Bookmark, parts: Mapping[str, Any]) -> list[float]:
+    """Put the parts of training where the bookmark left them; losses of the epochs before."""
+    kept = bookmark.read()
+    if kept is None:
+        return []
+    for name, part in parts.items():
+        part.load_state_dict(kept["parts"][name])
+    set_random_states(kept["random"])
+    return list(kept["losses"])
 
 
 def _order(

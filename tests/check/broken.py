@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from survbench.cohort import Bags, Cohort, GeneGroups, Modality
-from survbench.learn import Batch, NeuralMethod, Recipe, Widths
+from survbench.learn import Batch, NeuralMethod, Recipe, Stage, Widths
 from survbench.method import ALL, Method, Prediction
 
 EDGES = np.array([0.0, 12.0, 24.0, 48.0])
@@ -306,6 +306,7 @@ class HonestNet(NeuralMethod):
 
     uses = frozenset({"P"})
     Config = Recipe
+    resumes = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {"epochs": 5, "lr": 0.01}}
 
     def build(self, widths: Widths) -> nn.Module:
@@ -315,6 +316,21 @@ class HonestNet(NeuralMethod):
 class WeighsByCompany(HonestNet):
     def loss(self, net: nn.Module, batch: Batch) -> Tensor:
         return super().loss(net, batch) * len(batch)
+
+
+class CountsItsStepsItself(HonestNet):
+    def build(self, widths: Widths) -> nn.Module:
+        self.steps = 1
+        return super().build(widths)
+
+    def loss(self, net: nn.Module, batch: Batch) -> Tensor:
+        return super().loss(net, batch) / self.steps
+
+    def stages(self) -> list[Stage]:
+        return [replace(stage, before_step=self.count) for stage in super().stages()]
+
+    def count(self, net: nn.Module) -> None:
+        self.steps += 1
 
 
 BREAKS: dict[type[Method], str] = {
@@ -347,5 +363,6 @@ BREAKS: dict[type[Method], str] = {
     LeavesANoteBehind: "writes_nothing_elsewhere",
     WritesIntoItsInput: "changes_no_input",
     WeighsByCompany: "computes_patients_together_as_singly",
+    CountsItsStepsItself: "goes_on_where_it_was_killed",
     Inverted: "recovers_known_signal",
 }
