@@ -25,7 +25,7 @@ SUBMISSIONS = "leaderboards"
 @click.option("--cohort", help="Only this cohort.")
 @click.option("--format", default="text", show_default=True, help=FORMATS)
 @click.option("--layout", default="board", show_default=True, help=LAYOUTS)
-@click.option("--control", is_flag=True, help="Only the negative controls of --results.")
+@click.option("--control", is_flag=True, help="Only the negative controls.")
 @click.option("--contrasts", is_flag=True, help="Added value, loss and rescue of each method.")
 @click.option("--ledger", is_flag=True, help="The papers' numbers beside these.")
 @click.option("--site", type=Path, help="Write all of it as a static site into this folder.")
@@ -102,13 +102,15 @@ def _rows(results: Path | None, cohort: str | None) -> Sequence[Row]:
 
 
 def _control(results: Path | None, cohort: str | None) -> str:
-    """Table of the negative controls."""
-    from survbench.report.control import control_rows, render_control
+    """Table of the negative controls, of a results folder or of the committed ones."""
+    from survbench.report.control import control_rows, permutations, render_control
+    from survbench.report.submissions.permutations import committed_permutations
 
     if results is None:
-        msg = "--control needs --results, the folder of a run with --control permute"
-        raise InputError(msg)
-    return render_control(control_rows(results, cohort=cohort))
+        return render_control(control_rows(committed_permutations(cohort)))
+    from survbench.bench.cell import find_cells
+
+    return render_control(control_rows(permutations(find_cells(results, cohort))))
 
 
 def _contrasts(results: Path | None, cohort: str | None) -> str:
@@ -160,18 +162,24 @@ def submit(
 
     Without RESULTS every board is only rendered anew from the submissions that are there.
     """
-    from survbench.report.submissions.pack import pack
+    from survbench.report.submissions.pack import pack, pack_control
     from survbench.report.submissions.submission import find_submissions
     from survbench.report.submissions.verify import render_boards
 
     if results is None:
         cohorts = {one.cohort for one in find_submissions(to, cohort)}
     else:
-        packed = pack(results, to, cohort=cohort, methods=listed(method), settings=listed(setting))
+        methods, settings = listed(method), listed(setting)
+        packed = pack(results, to, cohort=cohort, methods=methods, settings=settings)
+        counts = pack_control(results, to, cohort=cohort, methods=methods, settings=settings)
         cohorts = {one.submission.cohort for one in packed}
         for one in packed:
             what = "written" if one.changed else "there already"
             print(f"{one.submission.place}: {one.fits} fits, {one.size / 1000:.0f} kB, {what}")
+        for name, count in counts.items():
+            print(f"control/{name}.csv: {count} permutations")
+        if counts and not cohorts:
+            return DONE
     if not cohorts:
         msg = f"no finished fit to submit in {results or to}; see 'survbench run --help'"
         raise InputError(msg)

@@ -87,12 +87,13 @@ def _carry_out(plan: Plan) -> int:
 
 def _table(plan: Plan) -> str:
     """The rows of this run."""
+    from survbench.bench.cell import find_cells
     from survbench.report import leaderboard, render
-    from survbench.report.control import control_rows, render_control
+    from survbench.report.control import control_rows, permutations, render_control
 
     cohort, settings = plan.ground.cohort.name, plan.settings
     if plan.control != "none":
-        told = control_rows(plan.results, cohort=cohort)
-        return render_control([row for row in told if row.setting in settings])
+        fits = [fit for fit in find_cells(plan.results, cohort) if fit.setting in settings]
+        return render_control(control_rows(permutations(fits)))
     rows = leaderboard(plan.results, cohort=cohort, settings=settings)
     return render([row for row in rows if row.regime in plan.regimes])

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import groupby
 
 import numpy as np
 from tabulate import tabulate
 
-from survbench.bench.cell import find_cells
 from survbench.bench.kept import KeptFit
-from survbench.score import FoldPredictions, summarise
+from survbench.score import summarise
 
 LEVEL = 0.05
 TOLERATED = 3.0  # standard errors from 0.5
+HEADER = ["cohort", "method", "missing", "n", "C-index", "SE", "z", "pooled", "stratified"]
+LABELS = 3  # of its columns, the first; the others are numbers
 CAPTION = (
     "Negative control: outcomes permuted among the patients of each fold; every seed is another "
     "permutation. These are no results of the methods.\n"
@@ -30,6 +31,38 @@ CAPTION = (
     f"p < {LEVEL:g}: share of permutations in which the log-rank test (pooled, stratified by fold) "
     "calls risk groups different; a test at its nominal level does so in 5 %."
 )
+
+
+@dataclass(frozen=True)
+class Permutation:
+    """One setting under one regime, on one permutation of the outcomes.
+
+    Parameters
+    ----------
+    cohort, method, setting, preset, regime : str
+        What was run.
+    seed, folds : int
+        Which permutation, and how many folds were averaged.
+    c_index, logrank_p, logrank_p_stratified : float
+        As in a row of a leaderboard; p is NaN where all patients have one risk.
+    """
+
+    cohort: str
+    method: str
+    setting: str
+    preset: str
+    regime: str
+    seed: int
+    folds: int
+    c_index: float
+    logrank_p: float
+    logrank_p_stratified: float
+
+    @property
+    def key(self) -> tuple[str, bool, str, str, str, int]:
+        """What tells permutations apart, in the order of tables: nothing missing comes first."""
+        regime = (self.regime != "none", self.regime)
+        return self.cohort, *regime, self.method, self.setting, self.seed
 
 
 @dataclass(frozen=True)
@@ -71,48 +104,67 @@ def is_control(fit: KeptFit) -> bool:
     return setting.get("control", "none") != "none"
 
 
-def control_rows(results_dir: str | Path, *, cohort: str | None = None) -> list[ControlRow]:
-    """Rows of the negative controls in a results folder, by cohort, regime and method.
-
-    A permutation counts once every fold of it is predicted.
+def permutations(fits: Iterable[KeptFit]) -> list[Permutation]:
+    """Permutations among fits of which every fold is predicted, sorted.
 
     Raises
     ------
     ResultError
-        There is no such folder, or a file in it is damaged.
+        A file is damaged.
     """
-    by_row: dict[tuple[str, str, str, str], list[KeptFit]] = defaultdict(list)
-    for fit in find_cells(results_dir, cohort):
+    by_setting: dict[tuple[str, str, str, str], list[KeptFit]] = defaultdict(list)
+    for fit in fits:
         if is_control(fit):
             for regime in fit.regimes:
-                by_row[fit.cohort, regime, fit.method, fit.setting].append(fit)
-    order = sorted(by_row, key=lambda name: (name[0], name[1] != "none", *name[1:]))
-    rows = [_row(name, by_row[name]) for name in order]
-    return [row for row in rows if row is not None]
+                by_setting[fit.cohort, fit.method, fit.setting, regime].append(fit)
+    found = [one for name, same in by_setting.items() for one in _scored(name[-1], same)]
+    return sorted(found, key=lambda one: one.key)
 
 
-def _row(name: tuple[str, str, str, str], fits: Sequence[KeptFit]) -> ControlRow | None:
-    cohort, regime, method, setting = name
+def _scored(regime: str, fits: Sequence[KeptFit]) -> Iterator[Permutation]:
+    """Whole permutations of one setting under a regime."""
     folds = {fit.fold for fit in fits}
-    seeds: dict[int, list[FoldPredictions]] = defaultdict(list)
+    seeds: dict[int, list[KeptFit]] = defaultdict(list)
     for fit in fits:
-        seeds[fit.seed].append(fit.scorable(regime))
-    whole = [cells for cells in seeds.values() if len(cells) == len(folds)]
-    if not whole:
-        return None
-    found = [summarise(cells, None) for cells in whole]
-    c_index = np.array([one.c_index.value for one in found])
+        seeds[fit.seed].append(fit)
+    for seed, whole in seeds.items():
+        if len(whole) < len(folds):
+            continue
+        found = summarise([fit.scorable(regime) for fit in whole], None)
+        first = whole[0]
+        yield Permutation(
+            cohort=first.cohort,
+            method=first.method,
+            setting=first.setting,
+            preset=first.record["preset"],
+            regime=regime,
+            seed=seed,
+            folds=len(folds),
+            c_index=found.c_index.value,
+            logrank_p=found.logrank_p.value,
+            logrank_p_stratified=found.logrank_p_stratified.value,
+        )
+
+
+def control_rows(found: Sequence[Permutation]) -> list[ControlRow]:
+    """Rows of the negative controls, by cohort, regime and method."""
+    ordered = sorted(found, key=lambda one: one.key)
+    return [_row(list(each)) for _, each in groupby(ordered, key=lambda one: one.key[:-1])]
+
+
+def _row(found: Sequence[Permutation]) -> ControlRow:
+    c_index = np.array([one.c_index for one in found])
     spread = float(c_index.std(ddof=1)) if len(found) > 1 else math.nan
     return ControlRow(
-        cohort=cohort,
-        method=method,
-        setting=setting,
-        regime=regime,
+        cohort=found[0].cohort,
+        method=found[0].method,
+        setting=found[0].setting,
+        regime=found[0].regime,
         permutations=len(found),
         c_index=float(c_index.mean()),
         error=spread / math.sqrt(len(found)),
-        pooled=_share([one.logrank_p.value for one in found]),
-        stratified=_share([one.logrank_p_stratified.value for one in found]),
+        pooled=_share([one.logrank_p for one in found]),
+        stratified=_share([one.logrank_p_stratified for one in found]),
     )
 
 
@@ -125,21 +177,22 @@ def render_control(rows: Sequence[ControlRow]) -> str:
     """Text table of the rows; ends with a newline."""
     if not rows:
         return "no negative control was run; see 'survbench run --control permute'\n"
-    header = ["cohort", "method", "missing", "n", "C-index", "SE", "z", "pooled", "stratified"]
-    body = [
-        [
-            row.cohort,
-            row.method,
-            row.regime,
-            str(row.permutations),
-            f"{row.c_index:.3f}",
-            f"{row.error:.3f}" if math.isfinite(row.error) else "-",
-            f"{row.z:+.1f}" if math.isfinite(row.z) else "-",
-            f"{row.pooled:.2f}",
-            f"{row.stratified:.2f}",
-        ]
-        for row in rows
-    ]
-    align = ["left"] * 3 + ["right"] * 6
-    table = tabulate(body, header, "simple", colalign=align, disable_numparse=True)
+    body = [control_cells(row) for row in rows]
+    align = ["left"] * LABELS + ["right"] * (len(HEADER) - LABELS)
+    table = tabulate(body, HEADER, "simple", colalign=align, disable_numparse=True)
     return f"{table}\n\n{CAPTION}\n"
+
+
+def control_cells(row: ControlRow) -> list[str]:
+    """Text of a row under `HEADER`."""
+    return [
+        row.cohort,
+        row.method,
+        row.regime,
+        str(row.permutations),
+        f"{row.c_index:.3f}",
+        f"{row.error:.3f}" if math.isfinite(row.error) else "-",
+        f"{row.z:+.1f}" if math.isfinite(row.z) else "-",
+        f"{row.pooled:.2f}",
+        f"{row.stratified:.2f}",
+    ]

@@ -135,10 +135,10 @@ OPTIONS = [
         "leave --format and --layout out",
     ),
     told(
-        "a control of the committed boards",
-        "leaderboard --control",
-        "--control needs --results",
-        "a run with --control permute",
+        "a control of a cohort that has none",
+        "leaderboard --control --cohort tcga_nowhere",
+        "'tcga_nowhere'",
+        "survbench leaderboard --control",
     ),
     told("results of nowhere", "leaderboard --results nowhere", "'nowhere' does not exist", "see"),
     told(

@@ -6,15 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from survbench.bench.cell import find_cells
 from survbench.report import leaderboard
-from survbench.report.control import ControlRow, control_rows, render_control
+from survbench.report.control import ControlRow, control_rows, permutations, render_control
 from survbench.score import summarise
 from tests.report.results import write_method
 
 
+def rows_of(results: Path) -> list[ControlRow]:
+    return control_rows(permutations(find_cells(results)))
+
+
 def test_a_row_is_the_mean_over_permutations_with_its_standard_error(tmp_path: Path) -> None:
     cells = write_method(tmp_path, "cox", seeds=range(4), control="permute")
-    (row,) = control_rows(tmp_path)
+    (row,) = rows_of(tmp_path)
     by_seed = [
         summarise([cell.scorable("none") for cell in cells if cell.seed == seed], None)
         for seed in range(4)
@@ -30,14 +35,14 @@ def test_a_row_is_the_mean_over_permutations_with_its_standard_error(tmp_path: P
 def test_a_permutation_that_lacks_a_fold_does_not_count(tmp_path: Path) -> None:
     write_method(tmp_path, "cox", seeds=(0, 1), control="permute")
     write_method(tmp_path, "cox", seeds=(2,), folds=(0, 1), control="permute")
-    assert control_rows(tmp_path)[0].permutations == 2
+    assert rows_of(tmp_path)[0].permutations == 2
 
 
 def test_a_control_is_no_row_of_a_leaderboard_and_results_are_no_control(tmp_path: Path) -> None:
     write_method(tmp_path, "cox", control="permute")
     write_method(tmp_path, "switch")
     assert [row.method for row in leaderboard(tmp_path)] == ["switch"]
-    assert [row.method for row in control_rows(tmp_path)] == ["cox"]
+    assert [row.method for row in rows_of(tmp_path)] == ["cox"]
 
 
 def test_the_table_says_that_it_holds_no_results() -> None:

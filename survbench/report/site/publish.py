@@ -12,7 +12,7 @@ from survbench.cohort import Regime
 from survbench.errors import InputError, ResultError
 from survbench.report.cards.card import CohortCard
 from survbench.report.cards.files import read_card
-from survbench.report.control import is_control
+from survbench.report.control import control_rows, is_control, permutations
 from survbench.report.figures import Drawing, calibration, km, plots
 from survbench.report.leaderboard import Scored, score_fits, scored_rows
 from survbench.report.ledger import ledger
@@ -20,6 +20,7 @@ from survbench.report.published import published
 from survbench.report.site.figure import Figure
 from survbench.report.site.recovery import recovery
 from survbench.report.site.write import write_site
+from survbench.report.submissions.permutations import committed_permutations
 from survbench.report.submissions.rendered import committed, rendered_rows
 from survbench.report.submissions.submission import submitted_fits
 
@@ -51,12 +52,15 @@ def publish(
         A file is damaged.
     """
     if results is not None:
-        fits: list[KeptFit] = [fit for fit in find_cells(results, cohort) if not is_control(fit)]
-        entries = scored_rows(results, cohort=cohort)
+        cells = find_cells(results, cohort)
+        fits: list[KeptFit] = [fit for fit in cells if not is_control(fit)]
+        entries, permuted = scored_rows(results, cohort=cohort), permutations(cells)
     else:
         root = Path(str(committed()))
         fits = submitted_fits(root, cohort) if root.is_dir() else []
         entries = score_fits(fits) or [Scored(row) for row in rendered_rows(cohort)]
+        shown = {entry.row.cohort for entry in entries}
+        permuted = [one for one in committed_permutations() if one.cohort in shown]
     if not entries:
         msg = f"no row to show in {results or 'the committed boards'}; see 'survbench run --help'"
         raise InputError(msg)
@@ -66,6 +70,7 @@ def publish(
         ledger=[asdict(row) for row in ledger([entry.row for entry in entries])],
         published=published(),
         cards=_cards({entry.row.cohort for entry in entries}),
+        control=control_rows(permuted),
         figures=_figures(entries),
         recovered=recovery(fits),
     )

@@ -15,6 +15,7 @@ from survbench.registry import list_methods
 from survbench.report import render
 from survbench.report.cards.card import CohortCard
 from survbench.report.cards.tables import card_tables
+from survbench.report.control import CAPTION, HEADER, LABELS, ControlRow, control_cells
 from survbench.report.leaderboard import Scored
 from survbench.report.row import Row
 from survbench.report.site.figure import FOLDER, Figure, figure_file
@@ -33,6 +34,7 @@ def write_site(
     ledger: Iterable[Mapping[str, object]] = (),
     published: Sequence[Row] = (),
     cards: Iterable[CohortCard] = (),
+    control: Sequence[ControlRow] = (),
     figures: Mapping[str, Figure] | None = None,
     recovered: Mapping[str, Mapping[str, float]] | None = None,
 ) -> None:
@@ -50,6 +52,8 @@ def write_site(
         What papers printed; on boards of their own, never among measured rows.
     cards : iterable of CohortCard
         One for every cohort that has one.
+    control : sequence of ControlRow
+        The negative controls of these cohorts.
     figures : mapping of <cohort>/<setting>/<regime>/<kind> to Figure
         Plots of the rows.
     recovered : mapping of <cohort>/<setting>/<regime> to means
@@ -75,6 +79,12 @@ def write_site(
             published=printed,
             ledger=ledger_view(ledger),
             cards=[(card, card_tables(card)) for card in cards],
+            control={
+                "header": HEADER,
+                "labels": LABELS,
+                "rows": [control_cells(row) for row in control],
+                "told": CAPTION.splitlines(),
+            },
             further=[
                 (plots[key], figure_file(key))
                 for key in sorted(plots)

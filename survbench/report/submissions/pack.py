@@ -17,7 +17,8 @@ from pathlib import Path
 from survbench.bench.cell import Cell, find_cells, find_failures
 from survbench.bench.disk import WORK, adopt, temporary_folder, writing
 from survbench.errors import ResultError, UnknownNameError
-from survbench.report.control import is_control
+from survbench.report.control import is_control, permutations
+from survbench.report.submissions.permutations import keep_permutations
 from survbench.report.submissions.submission import (
     CELLS,
     FILES,
@@ -52,7 +53,7 @@ def pack(
     methods: Collection[str] = (),
     settings: Collection[str] = (),
 ) -> list[Packed]:
-    """Write the settings of a results folder as submissions below `to`.
+    """Write the settings of a results folder as submissions below `to`; no negative controls.
 
     Parameters
     ----------
@@ -68,11 +69,41 @@ def pack(
     Raises
     ------
     ResultError
-        A file is damaged, a setting is incomplete or a negative control, or a submission that is
-        there holds what these results lack.
+        A file is damaged, a setting is incomplete, or a submission that is there holds what these
+        results lack.
     UnknownNameError
         The results hold no such method or setting.
     """
+    chosen = _chosen(results, to, cohort, methods, settings)
+    sent = {name: cells for name, cells in chosen.items() if not is_control(cells[0])}
+    return [_write(Submission(Path(to), *name), cells) for name, cells in sent.items()]
+
+
+def pack_control(
+    results: str | Path,
+    to: str | Path,
+    *,
+    cohort: str | None = None,
+    methods: Collection[str] = (),
+    settings: Collection[str] = (),
+) -> dict[str, int]:
+    """Add the negative controls of a results folder to those below `to`; see `pack`.
+
+    Returns how many permutations, each of a setting under a regime, every cohort has now.
+    """
+    chosen = _chosen(results, to, cohort, methods, settings)
+    fits = [cell for cells in chosen.values() if is_control(cells[0]) for cell in cells]
+    return keep_permutations(Path(to), permutations(fits))
+
+
+def _chosen(
+    results: str | Path,
+    to: str | Path,
+    cohort: str | None,
+    methods: Collection[str],
+    settings: Collection[str],
+) -> dict[tuple[str, str, str], list[Cell]]:
+    """Whole settings that were asked for, by cohort, method and setting."""
     if not Path(to).is_dir():
         msg = f"no folder {str(to)!r}; run this in a checkout of survbench, or name one with --to"
         raise ResultError(msg)
@@ -94,7 +125,7 @@ def pack(
             raise ResultError(msg)
     for group in chosen.values():
         _check(group)
-    return [_write(Submission(Path(to), *name), group) for name, group in chosen.items()]
+    return chosen
 
 
 def _check_known(kind: str, asked: Collection[str], known: Collection[str]) -> None:
@@ -104,14 +135,10 @@ def _check_known(kind: str, asked: Collection[str], known: Collection[str]) -> N
 
 
 def _check(cells: Sequence[Cell]) -> None:
-    """Refuse what is no row of a leaderboard."""
+    """Refuse a setting that is incomplete."""
     first = cells[0]
     place = first.place.rpartition("/")[0]
     check_names(first.cohort, first.method, first.setting)
-    if is_control(first):
-        remedy = "leave it out by --method or --setting"
-        msg = f"{place} is a negative control, no row of a leaderboard; {remedy}"
-        raise ResultError(msg)
     regimes = {regime for cell in cells for regime in (*cell.regimes, *cell.refusals)}
     there = {(cell.seed, cell.fold) for cell in cells}
     wanted = {(seed, fold) for seed, _ in there for _, fold in there}

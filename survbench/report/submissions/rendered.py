@@ -11,8 +11,8 @@ import csv
 import json
 import math
 import types
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -58,15 +58,9 @@ def rendered_rows(cohort: str | None = None, root: Traversable | None = None) ->
 def read_board(root: Traversable, cohort: str) -> list[Row]:
     """Rows of one rendered board, in its order."""
     file = root / f"{cohort}.csv"
-    lines = csv.DictReader(_text(file).splitlines())
-    lacking = [name for name in FIELDS if name not in (lines.fieldnames or ())]
-    if lacking:
-        msg = f"{file.name}, row 1: no column {lacking[0]!r}; render it by 'survbench submit'"
-        raise ResultError(msg)
     abouts = _abouts(root / f"{cohort}.json")
     rows = []
-    for number, line in enumerate(lines, start=2):
-        values = {name: _cell(file.name, number, name, line[name]) for name in FIELDS}
+    for number, values in typed_rows(file, Row, FIELDS):
         about = abouts.get((values["setting"], values["regime"]))
         if about is None:
             msg = (
@@ -76,6 +70,29 @@ def read_board(root: Traversable, cohort: str) -> list[Row]:
             raise ResultError(msg)
         rows.append(Row(**values, about=about))
     return rows
+
+
+def typed_rows(
+    file: Traversable, kind: type, columns: Sequence[str]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number and values of each row of a CSV file whose columns are fields of a dataclass.
+
+    Raises
+    ------
+    ResultError
+        A column is missing, or a cell is not of its field's type.
+    """
+    types = get_type_hints(kind)
+    lines = csv.DictReader(_text(file).splitlines())
+    lacking = [name for name in columns if name not in (lines.fieldnames or ())]
+    if lacking:
+        msg = f"{file.name}, row 1: no column {lacking[0]!r}; render it by 'survbench submit'"
+        raise ResultError(msg)
+    for number, line in enumerate(lines, start=2):
+        yield (
+            number,
+            {name: _cell(types[name], file.name, number, name, line[name]) for name in columns},
+        )
 
 
 def write_board(root: Path, cohort: str, rows: Sequence[Row]) -> None:
@@ -103,11 +120,7 @@ def _text(file: Traversable) -> str:
         raise ResultError(msg) from error
 
 
-_TYPES = {entry.name: get_type_hints(Row)[entry.name] for entry in fields(Row)}
-
-
-def _cell(name: str, row: int, column: str, cell: str | None) -> Any:
-    kind = _TYPES[column]
+def _cell(kind: Any, name: str, row: int, column: str, cell: str | None) -> Any:
     try:
         return NAN if kind is float and cell == "" else kind(cell if cell is not None else "?")
     except ValueError as error:

@@ -14,6 +14,7 @@ from survbench.errors import ResultError, SurvbenchError
 from survbench.report.leaderboard import score_fits
 from survbench.report.row import FIELDS, Row
 from survbench.report.submissions.audit import audit
+from survbench.report.submissions.permutations import doubtful
 from survbench.report.submissions.rendered import board_names, read_board, write_board
 from survbench.report.submissions.submission import Submission, find_submissions, submitted_fits
 
@@ -42,7 +43,8 @@ def verify(root: str | Path, cohort: str | None = None) -> Verified:
     """Recompute every board below a folder from its submissions and compare.
 
     Checked are hashes, the patients of every fold, their outcomes, who lacks what under each regime
-    (drawn anew by the hash rule), and every stored number.
+    (drawn anew by the hash rule), and every stored number. Negative controls are only looked
+    through: they follow from nothing that is kept.
 
     Raises
     ------
@@ -59,8 +61,8 @@ def verify(root: str | Path, cohort: str | None = None) -> Verified:
             "'leaderboards' of a checkout"
         )
         raise ResultError(msg)
+    wrong = list(doubtful(top, cohort))
     names = {*groups, *(name for name in board_names(top) if cohort in (None, name))}
-    wrong: list[str] = []
     rows = 0
     for name in sorted(names):
         made, told = _verify(top, name, groups[name])

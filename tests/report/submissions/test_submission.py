@@ -6,7 +6,6 @@ import pytest
 
 from survbench.bench.cell import Cell, find_cells
 from survbench.bench.setting import Setting
-from survbench.cohort import load_cohort
 from survbench.errors import ResultError, SurvbenchError
 from survbench.report.leaderboard import score_fits, scored_rows
 from survbench.report.submissions import untrusted
@@ -95,7 +94,7 @@ def test_refusals_travel_with_their_reason(tmp_path: Path) -> None:
     assert (fit.refusals, fit.regimes) == (lacks, ["none"])
 
 
-def test_failed_and_incomplete_settings_and_controls_are_refused(tmp_path: Path) -> None:
+def test_failed_and_incomplete_settings_are_refused(tmp_path: Path) -> None:
     cells = write_method(tmp_path / "failed", "abmil", folds=(0, 1))
     failed = Cell(tmp_path / "failed", "toy", "abmil", cells[0].setting, 0, 2)
     failed.fail("fit", {"error": "RuntimeError: out of memory", "traceback": []})
@@ -103,14 +102,10 @@ def test_failed_and_incomplete_settings_and_controls_are_refused(tmp_path: Path)
     write_method(tmp_path / "seeds", "abmil", folds=(0,), seeds=(1,))
     write_method(tmp_path / "regimes", "abmil", folds=(0,), regimes=("none", "P"))
     write_method(tmp_path / "regimes", "abmil", folds=(1,))
-    setting = cells[0].record["setting"] | {"control": "permute"}
-    control = Cell(tmp_path / "control", "toy", "abmil", "aaaaaaaaaaaa", 0, 0)
-    control.write_fit(cells[0].record | {"setting": setting}, load_cohort("demo"), lambda to: None)
     for name, told in (
         ("failed", "fit failed: RuntimeError: out of memory"),
         ("seeds", "lacks seed 1 of fold 1"),
         ("regimes", "lacks regime P"),
-        ("control", "is a negative control"),
     ):
         to = tmp_path / name / "to"
         to.mkdir()
