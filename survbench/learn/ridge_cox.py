@@ -1,7 +1,6 @@
 """Ridge Cox regression on blocks of columns: what the non-neural floors share.
 
-scikit-survival fits it: Cox (1972) with Breslow's ties and an L2 penalty, l(w) - penalty / 2 |w|^2,
-so that `penalty` is the `alpha` of its CoxPHSurvivalAnalysis. All float64 and deterministic.
+All float64 and deterministic; `penalty` is that of `PartialLikelihood`.
 """
 
 from __future__ import annotations
@@ -12,13 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sksurv.exceptions import NoComparablePairException
-from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.linear_model.coxph import BreslowEstimator
 from sksurv.metrics import concordance_index_censored
-from sksurv.util import Surv
 
 from survbench.cohort import Bags, Cohort, GeneGroups
 from survbench.errors import InputError
+from survbench.learn.partial_likelihood import PartialLikelihood
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -156,9 +154,11 @@ def ridge_path(x: Array, time: Array, event: Mask, penalties: Sequence[float]) -
     """Coefficients (C, len(penalties)) of x (N, C); zero where nobody died or no column varies."""
     if not event.any() or not (x != x[0]).any():
         return np.zeros((x.shape[1], len(penalties)))
-    outcome = Surv.from_arrays(event, time)
-    models = [CoxPHSurvivalAnalysis(alpha=alpha, ties="breslow") for alpha in penalties]
-    return np.stack([model.fit(x, outcome).coef_ for model in models], axis=1)
+    likelihood = PartialLikelihood(x, time, event)
+    path = [np.zeros(x.shape[1])]
+    for penalty in penalties:
+        path.append(likelihood.maximum(penalty, path[-1]))
+    return np.stack(path[1:], axis=1)
 
 
 def choose_penalty(x: Array, time: Array, event: Mask) -> tuple[float, float]:
