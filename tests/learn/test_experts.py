@@ -16,6 +16,7 @@ from survbench.learn.experts import (
     convolved,
     neighbours,
 )
+from survbench.learn.trainer import OPTIMISERS
 
 WIDTH = 6
 
@@ -178,3 +179,20 @@ def test_what_prediction_read_first_serves_training() -> None:
         expert(torch.randn(1, 10, 4))
     expert(torch.randn(1, 10, 4)).square().sum().backward()
     assert expert.first.weight.grad is not None
+
+
+@pytest.mark.parametrize("side", [3, SMALL_GRID + 1])
+def test_a_fused_optimiser_moves_channels_last_weights_as_the_plain_one_does(side: int) -> None:
+    # torch's fused Adam mixes weights up where a gradient lies otherwise in memory than its weight
+    moved = []
+    for optimiser in (OPTIMISERS["adam"], torch.optim.Adam):
+        torch.manual_seed(0)
+        expert, token = ConvExpert(8), torch.randn(2, 1 + side * side, 8)
+        target = torch.randn_like(token)
+        step = optimiser(expert.parameters(), lr=0.01)
+        for _ in range(3):
+            step.zero_grad(set_to_none=True)
+            (expert(token) - target).square().sum().backward()
+            step.step()
+        moved.append(expert.first.weight.detach())
+    torch.testing.assert_close(*moved, atol=1e-6, rtol=1e-5)
