@@ -21,7 +21,17 @@ from survbench.score import summarise
 
 LEVEL = 0.05
 TOLERATED = 3.0  # standard errors from 0.5
-HEADER = ["cohort", "method", "missing", "n", "C-index", "SE", "z", "pooled", "stratified"]
+HEADER = [
+    "cohort",
+    "method",
+    "missing",
+    "permutations",
+    "C-index",
+    "SE",
+    "z",
+    "pooled",
+    "stratified",
+]
 LABELS = 3  # of its columns, the first; the others are numbers
 CAPTION = (
     "Negative control: outcomes permuted among the patients of each fold; every seed is another "
