@@ -1,7 +1,8 @@
 """Where a long fit stands, kept on disk, so that a run that was killed goes on from there.
 
-A bookmark is used for the fit that wrote it alone: data, config, seed, code, versions, hardware and
-threads must be the same (`key`), for the result must be that of an undisturbed fit, bit by bit.
+A bookmark is used for the fit that wrote it alone (`key`): data, config, seed, the method's source,
+versions, hardware and threads must be the same, for the result must be that of an undisturbed fit,
+bit by bit.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Bookmark:
     key : str
         Names the fit; a file with another key is not read.
     every : float
-        Seconds of training that a kill may cost.
+        Seconds after which the state is kept again, at the end of an epoch.
     seconds : float
         What earlier runs spent on the fit, up to where it goes on; set by `read`.
     """

@@ -8,8 +8,11 @@ patients and components, which hundreds of permuted fits need.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -58,7 +61,10 @@ class PartialLikelihood:
         return gradient, hessian
 
     def maximum(self, penalty: float, start: Array | None = None) -> Array:
-        """Weight (C,) where the penalised likelihood is largest, looked for from `start`."""
+        """Weight (C,) where the penalised likelihood is largest, looked for from `start`.
+
+        Warns with scikit-learn's ConvergenceWarning where it is not found in `STEPS` steps.
+        """
         weight = np.zeros(self.x.shape[1]) if start is None else start
         loss = self.loss(weight, penalty)
         for _ in range(STEPS):
@@ -72,4 +78,5 @@ class PartialLikelihood:
                     break
                 step = step / 2
             weight, loss = weight - step, further
+        warnings.warn("the partial likelihood has not converged", ConvergenceWarning, stacklevel=2)
         return weight

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.util import Surv
 
+from survbench.learn import partial_likelihood
 from survbench.learn.partial_likelihood import PartialLikelihood
 
 Array = NDArray[np.float64]
@@ -65,3 +67,10 @@ def test_a_step_that_leads_too_far_is_cut_down() -> None:
     whole = start - np.linalg.solve(hessian, gradient)
     assert found.loss(whole, 1.0) > found.loss(start, 1.0)
     np.testing.assert_allclose(found.maximum(1.0, start), found.maximum(1.0), atol=1e-8)
+
+
+def test_too_few_steps_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partial_likelihood, "STEPS", 1)
+    x, time, event = patients(30, 2)
+    with pytest.warns(ConvergenceWarning, match="not converged"):
+        PartialLikelihood(x, time, event).maximum(0.05)

@@ -7,18 +7,17 @@ of them would outweigh every board. Who doubts a line fits that one permutation 
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from survbench.errors import ResultError, UnknownNameError
+from survbench.errors import ResultError
 from survbench.report.control import Permutation
-from survbench.report.submissions.rendered import committed, typed_rows
+from survbench.report.submissions.rendered import asked, committed, csv_names, typed_rows
 from survbench.report.submissions.untrusted import check_names
+from survbench.report.tables.records import csv_of
 
 FOLDER = "control"
 COLUMNS = tuple(entry.name for entry in fields(Permutation))
@@ -27,9 +26,7 @@ _SHARES = ("c_index", "logrank_p", "logrank_p_stratified")  # numbers from 0 to 
 
 def control_names(root: Traversable | None = None) -> list[str]:
     """Cohorts that have negative controls, sorted."""
-    folder = (root or committed()) / FOLDER
-    files = list(folder.iterdir()) if folder.is_dir() else []
-    return sorted(file.name.removesuffix(".csv") for file in files if file.name.endswith(".csv"))
+    return csv_names((root or committed()) / FOLDER)
 
 
 def committed_permutations(
@@ -45,11 +42,8 @@ def committed_permutations(
         There are none of this cohort.
     """
     top = root or committed()
-    known = control_names(top)
-    if cohort is not None and cohort not in known:
-        kind, see = "cohort in the committed negative controls", "'survbench leaderboard --control'"
-        raise UnknownNameError(kind, cohort, known, see)
-    names = known if cohort is None else [cohort]
+    see = "'survbench leaderboard --control'"
+    names = asked(cohort, control_names(top), "negative controls", see)
     return [one for name in names for one in _read(top, name)]
 
 
@@ -64,15 +58,10 @@ def keep_permutations(root: Path, found: Sequence[Permutation]) -> dict[str, int
         kept = {one.key: one for one in (*there, *found) if one.cohort == cohort}
         for one in kept.values():
             check_names(one.cohort, one.method, one.setting)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for key in sorted(kept):
-            told = asdict(kept[key])
-            writer.writerow({name: "" if told[name] != told[name] else told[name] for name in told})
+        text = csv_of(COLUMNS, [asdict(kept[key]) for key in sorted(kept)])
         file = root / FOLDER / f"{cohort}.csv"
         file.parent.mkdir(exist_ok=True)
-        file.write_text(text.getvalue(), encoding="utf-8", newline="")
+        file.write_text(text, encoding="utf-8", newline="")
         counts[cohort] = len(kept)
     return counts
 

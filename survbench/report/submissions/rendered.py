@@ -32,7 +32,12 @@ def committed() -> Traversable:
 
 def board_names(root: Traversable | None = None) -> list[str]:
     """Cohorts that have a rendered board, sorted."""
-    files = (root or committed()).iterdir()
+    return csv_names(root or committed())
+
+
+def csv_names(folder: Traversable) -> list[str]:
+    """Names of the CSV files in a folder, without their ending, sorted; none where it is not."""
+    files = list(folder.iterdir()) if folder.is_dir() else []
     return sorted(file.name.removesuffix(".csv") for file in files if file.name.endswith(".csv"))
 
 
@@ -47,12 +52,22 @@ def rendered_rows(cohort: str | None = None, root: Traversable | None = None) ->
         There is no board of this cohort.
     """
     top = root or committed()
-    known = board_names(top)
-    if cohort is not None and cohort not in known:
-        kind, see = "cohort in the committed boards", "'survbench leaderboard'"
-        raise UnknownNameError(kind, cohort, known, see)
-    names = known if cohort is None else [cohort]
+    names = asked(cohort, board_names(top), "boards", "'survbench leaderboard'")
     return [row for name in names for row in read_board(top, name)]
+
+
+def asked(cohort: str | None, known: list[str], what: str, see: str) -> list[str]:
+    """The cohort that is asked for, or all that have what is committed of this kind.
+
+    Raises
+    ------
+    UnknownNameError
+        It is none of those.
+    """
+    if cohort is not None and cohort not in known:
+        kind = f"cohort in the committed {what}"
+        raise UnknownNameError(kind, cohort, known, see)
+    return known if cohort is None else [cohort]
 
 
 def read_board(root: Traversable, cohort: str) -> list[Row]:
@@ -82,17 +97,15 @@ def typed_rows(
     ResultError
         A column is missing, or a cell is not of its field's type.
     """
-    types = get_type_hints(kind)
+    hints = get_type_hints(kind)
     lines = csv.DictReader(_text(file).splitlines())
     lacking = [name for name in columns if name not in (lines.fieldnames or ())]
     if lacking:
         msg = f"{file.name}, row 1: no column {lacking[0]!r}; render it by 'survbench submit'"
         raise ResultError(msg)
     for number, line in enumerate(lines, start=2):
-        yield (
-            number,
-            {name: _cell(types[name], file.name, number, name, line[name]) for name in columns},
-        )
+        cells = {name: _cell(hints[name], file.name, number, name, line[name]) for name in columns}
+        yield number, cells
 
 
 def write_board(root: Path, cohort: str, rows: Sequence[Row]) -> None:

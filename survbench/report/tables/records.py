@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from survbench.report.row import FIELDS, Row
 
@@ -15,13 +15,16 @@ SCHEMA = 1
 
 def as_csv(rows: Sequence[Row]) -> str:
     """One line per row; empty where there is no number."""
+    return csv_of(FIELDS, [row.values for row in rows])
+
+
+def csv_of(columns: Sequence[str], lines: Iterable[Mapping[str, object]]) -> str:
+    """Text of a CSV file with these columns; empty where a number is not finite."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    for row in rows:
-        writer.writerow(
-            {name: "" if _is_nan(value) else value for name, value in row.values.items()}
-        )
+    for line in lines:
+        writer.writerow({name: "" if _is_nan(value) else value for name, value in line.items()})
     return text.getvalue()
 
 
