@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from survbench.bench.machine import keep_freed_memory
+
 collect_ignore = ["example_package"]  # its tests need it installed: test_example_package.py
 
 # One thread: the suite runs two workers on two cores, and numbers do not depend on the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+keep_freed_memory()  # as the workers of a run do; the benchmarks measure those
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from survbench.bench.cell import Cell
 from survbench.bench.disk import WORK, DiskError, sweep
 from survbench.bench.ground import Source
-from survbench.bench.machine import THREAD_VARIABLES, set_threads, told
+from survbench.bench.machine import THREAD_VARIABLES, keep_freed_memory, set_threads, told
 from survbench.bench.plan import Plan
 from survbench.bench.run import Outcome, Task, outcome_of, run_task
 from survbench.errors import InputError
@@ -282,6 +282,7 @@ def thread_variables(threads: int) -> Iterator[None]:
 def work(connection: Connection, source: Source) -> None:
     """Do tasks from a connection until it closes; the cohort is loaded once."""
     threading.Thread(target=die_with_parent, daemon=True).start()
+    keep_freed_memory()
     while True:
         try:
             task: Task = connection.recv()

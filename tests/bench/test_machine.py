@@ -1,6 +1,9 @@
 """What a record says of the machine, and what it must not say."""
 
+import platform
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -48,3 +51,31 @@ def test_time_and_peak_memory_of_a_block_are_measured() -> None:
     assert before.peak_memory_mib is not None
     assert spent.peak_memory_mib > before.peak_memory_mib + 128
     assert spent.peak_gpu_memory_mib is None
+
+
+KEPT = """
+import resource
+import numpy as np
+from survbench.bench.machine import keep_freed_memory, resident_mib, spending
+
+def faults():
+    begin = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(2**25)  # 256 MiB, freed at once
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begin
+
+print(keep_freed_memory(), faults(), faults(), end=" ")
+with spending("cpu") as spent:
+    pass
+print(resident_mib(), spent.peak_memory_mib)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to")
+def test_freed_memory_is_kept_until_the_next_measurement() -> None:
+    command = [sys.executable, "-c", KEPT]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    kept, first, second, resident, peak = said
+    assert kept == "True"
+    assert int(first) > 100  # pages of 2 MiB at the most
+    assert int(second) < int(first) / 10
+    assert max(float(resident), float(peak)) < 256

@@ -117,21 +117,32 @@ def _enter(one: Submission, place: Place, roster: _Roster) -> Iterator[str]:
     """Note who was tested where and what they have, and how submissions disagree on it."""
     regime, _, fold = place
     table = one.prediction(place)
+    has = _by_case(_has(table, list(table.has))) if regime == _NONE else {}
     for row, case in enumerate(table.case_id.tolist()):
         outcome = (float(table.time[row]), bool(table.event[row]))
-        patient = roster.patients.setdefault(case, _Patient(outcome))
-        at = _at(one, place, row, case)
-        if patient.outcome != outcome:
-            yield f"{at}: {_fared(*outcome)}; elsewhere {_fared(*patient.outcome)}"
-        yield from (f"{at}: {told}" for told in _misplaced(case, fold, patient, roster))
-        if patient.fold is None:
-            patient.fold = fold
-        if regime == _NONE:
-            has = {name: bool(mask[row]) for name, mask in table.has.items()}
-            if patient.has is None:
-                patient.has = has
-            if patient.has != has:
-                yield f"{at}: has {_listed(has)}; elsewhere {_listed(patient.has)}"
+        for told in _entered(case, fold, outcome, has.get(case), roster):
+            yield f"{_at(one, place, row, case)}: {told}"
+
+
+def _entered(
+    case: str,
+    fold: int,
+    outcome: tuple[float, bool],
+    has: dict[str, bool] | None,
+    roster: _Roster,
+) -> Iterator[str]:
+    """Note a patient who is tested in a fold, and what is said otherwise of them elsewhere."""
+    patient = roster.patients.setdefault(case, _Patient(outcome))
+    if patient.outcome != outcome:
+        yield f"{_fared(*outcome)}; elsewhere {_fared(*patient.outcome)}"
+    yield from _misplaced(case, fold, patient, roster)
+    if patient.fold is None:
+        patient.fold = fold
+    if has is not None:
+        if patient.has is None:
+            patient.has = has
+        if patient.has != has:
+            yield f"has {_listed(has)}; elsewhere {_listed(patient.has)}"
 
 
 def _misplaced(case: str, fold: int, patient: _Patient, roster: _Roster) -> Iterator[str]:
@@ -191,20 +202,18 @@ def _check_mask(one: Submission, place: Place, roster: _Roster) -> Iterator[str]
     if set(names) != set(table.has):
         yield f"{_at(one, place)}: columns has_* of {', '.join(table.has)}; need {', '.join(names)}"
         return
-    wanted = _masked(one, place, roster, table, names)
-    row_of = {case: row for row, case in enumerate(table.case_id.tolist())}
-    for case in wanted.index:
-        if case not in row_of:
+    has = _by_case(_has(table, names))
+    drawn = _by_case(_masked(one, place, roster, table, names))
+    for case in drawn:
+        if case not in has:
             yield f"{_at(one, place)}: patient {case!r} of fold {fold} is missing"
-    for case, row in row_of.items():
-        at = _at(one, place, row, case)
-        if case not in wanted.index:
-            yield f"{at}: nobody of fold {fold} who keeps a modality under {regime}"
-            continue
-        has = {name: bool(table.has[name][row]) for name in names}
-        drawn = {name: bool(wanted.at[case, name]) for name in names}
-        if has != drawn:
-            yield f"{at}: has {_listed(has)}; under {regime} it is {_listed(drawn)}"
+    for row, case in enumerate(table.case_id.tolist()):
+        if case not in drawn:
+            told = f"nobody of fold {fold} who keeps a modality under {regime}"
+            yield f"{_at(one, place, row, case)}: {told}"
+        elif has[case] != drawn[case]:
+            told = f"has {_listed(has[case])}; under {regime} it is {_listed(drawn[case])}"
+            yield f"{_at(one, place, row, case)}: {told}"
 
 
 def _masked(
@@ -212,11 +221,12 @@ def _masked(
 ) -> pd.DataFrame:
     """Who should be predicted under a regime, and what they have then, bool (N, M)."""
     regime, _, fold = place
-    seen = pd.DataFrame(dict(table.has), index=table.case_id)[list(names)]
+    seen = _has(table, names)
     drawing = Regime.parse(regime)
     drawn = drawing.missing(_cohort(one.cohort, seen | True))
     for name, mask in drawn.items():
         seen[name] |= mask
+    predicted = _by_case(seen)
     natural = {}
     for case in roster.tested(fold):
         has = roster.patients[case].has
@@ -224,10 +234,21 @@ def _masked(
             natural[case] = dict.fromkeys(names, True)
         elif has is not None:
             natural[case] = has
-        elif case in seen.index:  # predicted under no regime `none`: the draw alone can be checked
-            natural[case] = {name: bool(seen.at[case, name]) for name in names}
+        elif case in predicted:  # under no regime `none`: the draw alone can be checked
+            natural[case] = predicted[case]
     present = pd.DataFrame.from_dict(natural, orient="index", columns=list(names), dtype=bool)
     return drawing.apply(_cohort(one.cohort, present)).cohort.present
+
+
+def _has(table: PredictionTable, names: Sequence[str]) -> pd.DataFrame:
+    """What those predicted have, bool (N, M), by patient."""
+    return pd.DataFrame(dict(table.has), index=table.case_id)[list(names)]
+
+
+def _by_case(has: pd.DataFrame) -> dict[str, dict[str, bool]]:
+    """The same by patient and modality, quick to look up."""
+    rows = (dict(zip(has, row, strict=True)) for row in has.to_numpy().tolist())
+    return dict(zip(has.index, rows, strict=True))
 
 
 def _cohort(name: str, present: pd.DataFrame) -> Cohort:
