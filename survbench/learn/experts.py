@@ -26,14 +26,15 @@ __all__ = [
     "ExpertEncoder",
     "ExpertLayer",
     "ExpertStack",
+    "GridConvolution",
     "MixKind",
     "NormKind",
     "ResidualMLP",
 ]
 
-NormKind = Literal["patient", "batch"]
+NormKind = Literal["token", "batch"]
 MixKind = Literal["progressive", "mixture", "mlp"]
-NORMS = ("patient", "batch")
+NORMS = ("token", "batch")
 CLASS_STD = 1e-6  # as AdaMHF and CMTA
 SMALL_GRID = 16  # tokens a side
 WIDER = 4  # hidden layer of the dense residual, in token widths
@@ -47,8 +48,8 @@ class ConvExpert(nn.Module):
     width
         H, width of a token.
     norm
-        'patient' centres and scales over all channels and tokens of one patient; 'batch' is
-        batch normalisation, under which in training a patient's tokens depend on company.
+        'token' centres and scales each token over its channels; 'batch' is batch normalisation,
+        under which in training a patient's tokens depend on company.
 
     Raises
     ------
@@ -56,50 +57,59 @@ class ConvExpert(nn.Module):
         If `norm` is neither.
     """
 
-    def __init__(self, width: int, norm: NormKind = "patient") -> None:
+    def __init__(self, width: int, norm: NormKind = "token") -> None:
         super().__init__()
         if norm not in NORMS:
-            msg = f"expert_norm is {norm!r}; it must be 'patient' or 'batch'"
+            msg = f"expert_norm is {norm!r}; it must be 'token' or 'batch'"
             raise InputError(msg)
-
-        def normalise() -> nn.Module:
-            if norm == "batch":
-                return nn.BatchNorm1d(width)
-            return nn.GroupNorm(1, width)
-
-        self.first, self.first_norm = self._convolution(width), normalise()
-        self.second, self.second_norm = self._convolution(width), normalise()
-
-    @staticmethod
-    def _convolution(width: int) -> nn.Conv2d:
-        """3 x 3 convolution whose weights lie as its matrix product reads them."""
-        convolution = nn.Conv2d(width, width, 3, padding=1)
-        return convolution.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        kind = nn.LayerNorm if norm == "token" else BatchNorm
+        self.first, self.first_norm = GridConvolution(width), kind(width)
+        self.second, self.second_norm = GridConvolution(width), kind(width)
 
     def forward(self, token: Tensor, leading: int = 1) -> Tensor:
         """Tokens (B, leading + s*s, H) of tokens of the same shape."""
-        seen = self.first_norm(convolved(self.first, token, leading).mT).relu().mT
-        made: Tensor = self.second_norm(convolved(self.second, seen, leading).mT)
-        return made.mT.contiguous()  # dense layers are slow on strided tokens
+        seen = self.first_norm(self.first(token, leading)).relu()
+        made: Tensor = self.second_norm(self.second(seen, leading))
+        return made
 
 
-def convolved(convolution: nn.Conv2d, token: Tensor, leading: int) -> Tensor:
-    """Tokens (B, leading + s*s, H) convolved over their grid; a class token is a 1 x 1 grid.
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation of tokens (B, L, H), channel by channel."""
+
+    def forward(self, token: Tensor) -> Tensor:
+        """Tokens of the same shape."""
+        return super().forward(token.flatten(0, 1)).view(token.shape)
+
+
+class GridConvolution(nn.Module):
+    """3 x 3 convolution over the square grid; class tokens meet the middle of the kernel alone.
 
     Few tokens go through one matrix product with their gathered neighbourhoods: one patient at a
     time that takes less than half as long, but of a large grid it would hold nine copies.
+
+    Its weights (H, 3, 3, H), the input channel last, lie as that product reads them. A permuted
+    view of torch's would do too, but torch's fused optimisers copy gradients that lie otherwise.
     """
-    side = square_side(token.shape[1] - leading)
-    if side <= SMALL_GRID:
-        padded = functional.pad(token, (0, 0, 0, 1))  # a token of zeros lies beyond the edge
-        around = padded.index_select(1, neighbours(side, leading).to(token.device).flatten())
-        weight = convolution.weight.permute(0, 2, 3, 1).flatten(1)  # (H, 9 H)
-        return functional.linear(around.view(*token.shape[:2], -1), weight, convolution.bias)
-    grid = token[:, leading:].unflatten(1, (side, side)).permute(0, 3, 1, 2)  # (B, H, s, s)
-    placed = convolution(grid).permute(0, 2, 3, 1).flatten(1, 2)
-    middle = convolution.weight[:, :, 1, 1]
-    first = functional.linear(token[:, :leading], middle, convolution.bias)
-    return torch.cat([first, placed], dim=1)
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        drawn = nn.Conv2d(width, width, 3, padding=1)
+        self.weight = nn.Parameter(drawn.weight.detach().permute(0, 2, 3, 1).contiguous())
+        self.bias = drawn.bias
+
+    def forward(self, token: Tensor, leading: int) -> Tensor:
+        """Tokens (B, leading + s*s, H) of tokens of the same shape."""
+        side = square_side(token.shape[1] - leading)
+        if side <= SMALL_GRID:
+            padded = functional.pad(token, (0, 0, 0, 1))  # a token of zeros lies beyond the edge
+            around = padded.index_select(1, neighbours(side, leading).to(token.device).flatten())
+            around = around.view(*token.shape[:2], -1)
+            return functional.linear(around, self.weight.flatten(1), self.bias)
+        grid = token[:, leading:].unflatten(1, (side, side)).permute(0, 3, 1, 2)  # (B, H, s, s)
+        kernel = self.weight.permute(0, 3, 1, 2)
+        placed = functional.conv2d(grid, kernel, self.bias, padding=1).permute(0, 2, 3, 1)
+        first = functional.linear(token[:, :leading], self.weight[:, 1, 1], self.bias)
+        return torch.cat([first, placed.flatten(1, 2)], dim=1)
 
 
 @cache

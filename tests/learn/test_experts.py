@@ -1,19 +1,21 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from survbench.errors import InputError
 from survbench.learn.batch import BagBatch
 from survbench.learn.epeg import EPEG
 from survbench.learn.experts import (
     SMALL_GRID,
+    BatchNorm,
     ConvExpert,
     ExpertEncoder,
     ExpertLayer,
     ExpertStack,
+    GridConvolution,
     MixKind,
     ResidualMLP,
-    convolved,
     neighbours,
 )
 from survbench.learn.trainer import OPTIMISERS
@@ -92,32 +94,44 @@ def test_the_dense_residual_is_frozen_and_the_same_for_every_stack() -> None:
 def test_experts_convolve_a_grid_and_each_class_token_as_torch_does(
     side: int, leading: int
 ) -> None:
-    convolution, token = ConvExpert(WIDTH).first, tokens(length=leading + side * side)
-    found = convolved(convolution, token, leading)
-    alone = [convolution(token[:, i, :, None, None])[:, :, 0, 0] for i in range(leading)]
-    grid = convolution(token[:, leading:].mT.reshape(5, WIDTH, side, side)).flatten(2).mT
+    ours, token = GridConvolution(WIDTH), tokens(length=leading + side * side)
+    found = ours(token, leading)
+
+    def torchs(grid: Tensor) -> Tensor:
+        return functional.conv2d(grid, ours.weight.permute(0, 3, 1, 2), ours.bias, padding=1)
+
+    alone = [torchs(token[:, i, :, None, None])[:, :, 0, 0] for i in range(leading)]
+    grid = torchs(token[:, leading:].mT.reshape(5, WIDTH, side, side)).flatten(2).mT
     expected = torch.cat([*(one[:, None] for one in alone), grid], dim=1)
     torch.testing.assert_close(found, expected)
     draw = torch.randn_like(found)
     gradients = [
-        torch.autograd.grad((made * draw).sum(), list(convolution.parameters()))
+        torch.autograd.grad((made * draw).sum(), list(ours.parameters()))
         for made in (found, expected)
     ]
     torch.testing.assert_close(*gradients, atol=1e-4, rtol=1e-4)
 
 
 @torch.no_grad()
-def test_patient_normalisation_has_mean_0_and_variance_1_over_a_patient() -> None:
-    found = ConvExpert(WIDTH)(7 * tokens() + 3)
-    torch.testing.assert_close(found.mean(dim=(1, 2)), torch.zeros(5), atol=1e-6, rtol=0)
+def test_each_token_of_a_convolution_has_mean_0_and_variance_1() -> None:
+    expert = ConvExpert(WIDTH)
+    expert.second.weight *= 100  # against what is added to the variance
+    found = expert(7 * tokens() + 3)
+    torch.testing.assert_close(found.mean(dim=2), torch.zeros(found.shape[:2]), atol=1e-6, rtol=0)
     torch.testing.assert_close(
-        found.var(dim=(1, 2), correction=0), torch.ones(5), atol=1e-3, rtol=0
+        found.var(dim=2, correction=0), torch.ones(found.shape[:2]), atol=1e-3, rtol=0
     )
 
 
 @torch.no_grad()
+def test_batch_normalisation_is_torchs_channel_by_channel() -> None:
+    token = tokens()
+    torch.testing.assert_close(BatchNorm(WIDTH)(token), nn.BatchNorm1d(WIDTH)(token.mT).mT)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("length", [1 + 1, 1 + 9])
-def test_patients_normalised_alone_ignore_company_in_training(length: int) -> None:
+def test_tokens_normalised_alone_ignore_company_in_training(length: int) -> None:
     patient, batch = ConvExpert(WIDTH).train(), ConvExpert(WIDTH, "batch").train()
     token = tokens(length=length)
     torch.testing.assert_close(patient(token)[:1], patient(token[:1]), atol=1e-5, rtol=1e-5)
@@ -182,7 +196,7 @@ def test_what_prediction_read_first_serves_training() -> None:
 
 
 @pytest.mark.parametrize("side", [3, SMALL_GRID + 1])
-def test_a_fused_optimiser_moves_channels_last_weights_as_the_plain_one_does(side: int) -> None:
+def test_a_fused_optimiser_moves_convolutions_as_the_plain_one_does(side: int) -> None:
     # torch's fused Adam mixes weights up where a gradient lies otherwise in memory than its weight
     moved = []
     for optimiser in (OPTIMISERS["adam"], torch.optim.Adam):

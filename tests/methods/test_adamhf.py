@@ -20,6 +20,7 @@ FEW = {"a": 3, "b": 5}
 LITERAL: dict[str, Any] = {
     "attention": "nystrom",
     "expert_norm": "batch",
+    "expert_dropout": "alpha",
     "trained_gates": False,
     "selection": "vector",
 }

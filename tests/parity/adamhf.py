@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from survbench.learn.coattention import CoAttention
 from survbench.learn.epeg import EPEG
-from survbench.learn.experts import ConvExpert, ExpertLayer, ExpertStack
+from survbench.learn.experts import ConvExpert, ExpertLayer, ExpertStack, GridConvolution
 from survbench.learn.low_rank import LowRankFusion
 from survbench.learn.nystrom import NystromAttention
 from survbench.learn.snn import snn_blocks
@@ -73,6 +73,7 @@ def network(fixture: Fixture) -> AdaMHFNet:
         gene_hidden=(config["omic_hidden"],),
         attention="nystrom",
         expert_norm="batch",
+        expert_dropout="alpha",
         trained_gates=False,
         selection="vector",
         most_tokens=config["max_k"],
@@ -109,6 +110,9 @@ class Components(nn.Module):
             if isinstance(module, NystromAttention):
                 module.scale_over = "batch"  # the reference's, which ours avoids
         state = {renamed(name): value for name, value in fixture.state.items()}
+        for name, part in self.named_modules():
+            if isinstance(part, GridConvolution):
+                state[f"{name}.weight"] = state[f"{name}.weight"].transpose(0, 2, 3, 1)
         replace(fixture, state=state).load(self)
 
 
