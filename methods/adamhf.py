@@ -12,8 +12,8 @@ Departs: what is broken in the code, and what cannot be told from the paper.
     (`trained_gates`; False: as the code).
     Experts: batch normalisation becomes normalisation of each token over its channels, so that no
     risk depends on company and the patches cannot silence the class token (`expert_norm`). Dropout
-    of the genomic experts is plain (`expert_dropout`): AlphaDropout makes large values smaller in
-    training alone, and after 24 of them logits were 25 times as large in prediction. The frozen
+    of the genomic experts is plain (`expert_dropout`): AlphaDropout scales what is expected by .65,
+    in training alone, and after 24 of them logits were 25 times as large in prediction. The frozen
     layer is D-4D-D from a fixed seed, with the code's ReLU: the published ones are 1024 wide.
     Selection: K tokens and scores that see the class token, as printed; the code makes one vector
     without it (`selection="vector"`). Fusion: mean tokens of P and of G, not G twice; factors are
