@@ -11,6 +11,7 @@ A cell whose fit failed holds failed.json alone. Nobody else parses these files.
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -80,12 +81,6 @@ class Cell(KeptFit):
 
     def __str__(self) -> str:
         return f"{self.method} seed {self.seed} fold {self.fold}"
-
-    @property
-    def place(self) -> str:
-        """Path inside the results folder."""
-        own = f"seed{self.seed}-fold{self.fold}"
-        return f"{self.cohort}/{self.method}/{self.setting}/{own}"
 
     @property
     def folder(self) -> Path:
@@ -183,10 +178,11 @@ class Cell(KeptFit):
         self._check("train.csv")
         return read_outcome(self.folder / "train.csv")
 
-    def prediction_text(self, regime: str) -> str:
-        """Prediction file of a regime as it is written, checked as `prediction` does."""
+    def prediction_lines(self, regime: str) -> list[Sequence[str]]:
+        """Cells of a prediction file as it is written, checked as `prediction` does."""
         self.prediction(regime)
-        return self._prediction_file(regime, ".csv").read_text(encoding="utf-8")
+        text = self._prediction_file(regime, ".csv").read_text(encoding="utf-8")
+        return list(csv.reader(text.splitlines()))
 
     def verify(self) -> None:
         """Check every file of the cell against its hash.

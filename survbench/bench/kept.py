@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,12 @@ class KeptFit(ABC):
     fold: int
 
     @property
+    def place(self) -> str:
+        """Path inside a results folder."""
+        own = f"seed{self.seed}-fold{self.fold}"
+        return f"{self.cohort}/{self.method}/{self.setting}/{own}"
+
+    @property
     @abstractmethod
     def record(self) -> dict[str, Any]:
         """What is known of the fit: its setting, edges, contract, versions."""
@@ -47,6 +53,10 @@ class KeptFit(ABC):
     @abstractmethod
     def prediction(self, regime: str) -> PredictionTable:
         """Predictions of a regime, checked against their hash."""
+
+    @abstractmethod
+    def prediction_lines(self, regime: str) -> list[Sequence[str]]:
+        """Text of the same, the header first, checked against its hash."""
 
     @abstractmethod
     def train_outcome(self) -> tuple[NDArray[np.str_], Array, Mask]:

@@ -115,7 +115,7 @@ def test_experts_convolve_a_grid_and_each_class_token_as_torch_does(
 @torch.no_grad()
 def test_each_token_of_a_convolution_has_mean_0_and_variance_1() -> None:
     expert = ConvExpert(WIDTH)
-    expert.second.weight *= 100  # against what is added to the variance
+    expert.second.weight.mul_(100)  # against what is added to the variance
     found = expert(7 * tokens() + 3)
     torch.testing.assert_close(found.mean(dim=2), torch.zeros(found.shape[:2]), atol=1e-6, rtol=0)
     torch.testing.assert_close(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from survbench.bench.cell import Cell, find_cells, find_failures
 from survbench.bench.disk import WORK, adopt, temporary_folder, writing
+from survbench.bench.kept import KeptFit
 from survbench.errors import ResultError, UnknownNameError
 from survbench.report.control import is_control, permutations
 from survbench.report.submissions.permutations import keep_permutations
@@ -28,6 +29,7 @@ from survbench.report.submissions.submission import (
     SUMS,
     TRAIN,
     Submission,
+    SubmittedFit,
 )
 from survbench.report.submissions.untrusted import check_names
 from survbench.score.predictions import OUTCOME, SURVIVAL
@@ -55,6 +57,8 @@ def pack(
 ) -> list[Packed]:
     """Write the settings of a results folder as submissions below `to`; no negative controls.
 
+    Seeds that a submission holds and the results lack stay in it.
+
     Parameters
     ----------
     results : path
@@ -69,14 +73,20 @@ def pack(
     Raises
     ------
     ResultError
-        A file is damaged, a setting is incomplete, or a submission that is there holds what these
-        results lack.
+        A file is damaged, a setting is incomplete, or a submission that is there holds a regime
+        of a fit whose results lack it.
     UnknownNameError
         The results hold no such method or setting.
     """
     chosen = _chosen(results, to, cohort, methods, settings)
-    sent = {name: cells for name, cells in chosen.items() if not is_control(cells[0])}
-    return [_write(Submission(Path(to), *name), cells) for name, cells in sent.items()]
+    packed = []
+    for name, cells in chosen.items():
+        if not is_control(cells[0]):
+            one = Submission(Path(to), *name)
+            fits = [*cells, *_other_seeds(one, cells)]
+            _check(fits)
+            packed.append(_write(one, fits))
+    return packed
 
 
 def pack_control(
@@ -92,7 +102,10 @@ def pack_control(
     Returns how many permutations, each of a setting under a regime, every cohort has now.
     """
     chosen = _chosen(results, to, cohort, methods, settings)
-    fits = [cell for cells in chosen.values() if is_control(cells[0]) for cell in cells]
+    controls = [cells for cells in chosen.values() if is_control(cells[0])]
+    for cells in controls:
+        _check(cells)
+    fits = [cell for cells in controls for cell in cells]
     return keep_permutations(Path(to), permutations(fits))
 
 
@@ -103,7 +116,7 @@ def _chosen(
     methods: Collection[str],
     settings: Collection[str],
 ) -> dict[tuple[str, str, str], list[Cell]]:
-    """Whole settings that were asked for, by cohort, method and setting."""
+    """Settings that were asked for, by cohort, method and setting."""
     if not Path(to).is_dir():
         msg = f"no folder {str(to)!r}; run this in a checkout of survbench, or name one with --to"
         raise ResultError(msg)
@@ -123,9 +136,17 @@ def _chosen(
             remedy = "run it again with --retry-failed, or choose others by --method or --setting"
             msg = f"{what}; {remedy}"
             raise ResultError(msg)
-    for group in chosen.values():
-        _check(group)
+    for name in chosen:
+        check_names(*name)
     return chosen
+
+
+def _other_seeds(one: Submission, cells: Sequence[Cell]) -> list[SubmittedFit]:
+    """Fits of seeds that the submission which is there holds, and the results do not."""
+    if not one.folder.exists():
+        return []
+    seeds = {cell.seed for cell in cells}
+    return [fit for fit in one.read() if fit.seed not in seeds]
 
 
 def _check_known(kind: str, asked: Collection[str], known: Collection[str]) -> None:
@@ -134,29 +155,26 @@ def _check_known(kind: str, asked: Collection[str], known: Collection[str]) -> N
         raise UnknownNameError(what, name, known, "'survbench leaderboard --results'")
 
 
-def _check(cells: Sequence[Cell]) -> None:
+def _check(fits: Sequence[KeptFit]) -> None:
     """Refuse a setting that is incomplete."""
-    first = cells[0]
-    place = first.place.rpartition("/")[0]
-    check_names(first.cohort, first.method, first.setting)
-    regimes = {regime for cell in cells for regime in (*cell.regimes, *cell.refusals)}
-    there = {(cell.seed, cell.fold) for cell in cells}
-    wanted = {(seed, fold) for seed, _ in there for _, fold in there}
-    if gone := sorted(wanted - there):
+    there = {(fit.seed, fit.fold) for fit in fits}
+    if gone := sorted({(seed, fold) for seed, _ in there for _, fold in there} - there):
+        place = fits[0].place.rpartition("/")[0]
         msg = f"{place} lacks seed {gone[0][0]} of fold {gone[0][1]}; run what is missing first"
         raise ResultError(msg)
-    for cell in cells:
-        if lacks := cell.missing(sorted(regimes)):
-            msg = f"{cell.place} lacks regime {lacks[0]}; run what is missing first"
+    has = [{*fit.regimes, *fit.refusals} for fit in fits]
+    for fit, regimes in zip(fits, has, strict=True):
+        if lacks := sorted(set().union(*has) - regimes):
+            msg = f"{fit.place} lacks regime {lacks[0]}; run what is missing first"
             raise ResultError(msg)
 
 
-def _write(one: Submission, cells: Sequence[Cell]) -> Packed:
+def _write(one: Submission, fits: Sequence[KeptFit]) -> Packed:
     """Write a submission whole, or leave what is there."""
     files = {
-        CELLS: _told(cells).encode(),
-        PREDICTIONS: _zipped(_predictions(cells)),
-        TRAIN: _train(cells).encode(),
+        CELLS: _told(fits).encode(),
+        PREDICTIONS: _zipped(_predictions(fits)),
+        TRAIN: _train(fits).encode(),
     }
     sums = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in FILES]
     files[SUMS] = "".join(sums).encode()
@@ -164,8 +182,8 @@ def _write(one: Submission, cells: Sequence[Cell]) -> Packed:
     if one.folder.exists():
         names = [name for name in files if (one.folder / name).is_file()]
         if {name: (one.folder / name).read_bytes() for name in names} == files:
-            return Packed(one, len(cells), size, changed=False)
-        _check_nothing_lost(one, cells)
+            return Packed(one, len(fits), size, changed=False)
+        _check_nothing_lost(one, fits)
     work = one.root / WORK
     with temporary_folder(work) as folder, writing(one.place):
         for name, data in files.items():
@@ -174,16 +192,12 @@ def _write(one: Submission, cells: Sequence[Cell]) -> Packed:
         adopt(folder, one.folder)
     with contextlib.suppress(OSError):  # somebody else is at work in it
         work.rmdir()
-    return Packed(one, len(cells), size, changed=True)
+    return Packed(one, len(fits), size, changed=True)
 
 
-def _check_nothing_lost(one: Submission, cells: Sequence[Cell]) -> None:
+def _check_nothing_lost(one: Submission, fits: Sequence[KeptFit]) -> None:
     """Refuse to replace a submission by one that predicts less."""
-    new = {
-        (regime, cell.seed, cell.fold)
-        for cell in cells
-        for regime in (*cell.regimes, *cell.refusals)
-    }
+    new = {(regime, fit.seed, fit.fold) for fit in fits for regime in (*fit.regimes, *fit.refusals)}
     old = set(one.blocks) | {
         (regime, *at) for at, told in one.told.items() for regime in told.refusals
     }
@@ -196,15 +210,15 @@ def _check_nothing_lost(one: Submission, cells: Sequence[Cell]) -> None:
         raise ResultError(msg)
 
 
-def _told(cells: Sequence[Cell]) -> str:
+def _told(fits: Sequence[KeptFit]) -> str:
     """Text of cells.json."""
-    ordered = sorted(cells, key=lambda cell: (cell.seed, cell.fold))
-    listed = [{"record": cell.record, "refusals": cell.refusals} for cell in ordered]
+    ordered = sorted(fits, key=lambda fit: (fit.seed, fit.fold))
+    listed = [{"record": fit.record, "refusals": fit.refusals} for fit in ordered]
     value = {"schema": SCHEMA, "cells": listed}
     return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
-def _train(cells: Sequence[Cell]) -> str:
+def _train(fits: Sequence[KeptFit]) -> str:
     """Text of train.csv: every patient once, with the folds they trained in.
 
     Raises
@@ -215,29 +229,29 @@ def _train(cells: Sequence[Cell]) -> str:
     outcome: dict[str, tuple[str, str]] = {}
     folds: dict[str, set[int]] = defaultdict(set)
     patients: dict[int, frozenset[str]] = {}
-    for cell in cells:
-        case_id, time, event = cell.train_outcome()
+    for fit in fits:
+        case_id, time, event = fit.train_outcome()
         here = frozenset(case_id.tolist())
-        same = patients.setdefault(cell.fold, here) == here
+        same = patients.setdefault(fit.fold, here) == here
         for case, months, death in zip(
             case_id.tolist(), time.tolist(), event.tolist(), strict=True
         ):
             said = (repr(months), str(int(death)))
             same &= outcome.setdefault(case, said) == said
-            folds[case].add(cell.fold)
+            folds[case].add(fit.fold)
         if not same:
-            msg = f"{cell.place}: train.csv differs from that of another seed or fold; run it again"
+            msg = f"{fit.place}: train.csv differs from that of another seed or fold; run it again"
             raise ResultError(msg)
     lines = [(case, *outcome[case], " ".join(map(str, sorted(folds[case])))) for case in outcome]
     return _csv([(*OUTCOME, "folds"), *sorted(lines)])
 
 
-def _predictions(cells: Sequence[Cell]) -> str:
-    """Text of the predictions: the cells' own files one below the other, sorted."""
+def _predictions(fits: Sequence[KeptFit]) -> str:
+    """Text of the predictions: the fits' own lines one below the other, sorted."""
     tables = {
-        (regime, cell.seed, cell.fold): list(csv.reader(cell.prediction_text(regime).splitlines()))
-        for cell in cells
-        for regime in cell.regimes
+        (regime, fit.seed, fit.fold): fit.prediction_lines(regime)
+        for fit in fits
+        for regime in fit.regimes
     }
     columns = _columns([table[0] for table in tables.values()])
     lines: list[Sequence[object]] = [(*KEY, *columns)]

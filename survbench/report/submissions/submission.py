@@ -288,6 +288,11 @@ class SubmittedFit(KeptFit):
         """Predictions of a regime."""
         return self.submission.prediction((regime, self.seed, self.fold))
 
+    def prediction_lines(self, regime: str) -> list[Sequence[str]]:
+        """Text of the same, the header first."""
+        block = self.submission.blocks[regime, self.seed, self.fold]
+        return [block.header, *block.rows]
+
     def train_outcome(self) -> tuple[NDArray[np.str_], Array, Mask]:
         """Case ids, months and events of the training patients."""
         return self.submission.trained[self.fold]

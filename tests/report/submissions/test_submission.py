@@ -1,5 +1,6 @@
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tests.report.results import DATA, SPLIT, write_method
 from tests.report.submissions.conftest import REGIMES
 from tests.report.submissions.submitted import change_cells, change_predictions, folder_of, seal
 
+SNN = Setting(DATA, SPLIT, "paired", "none", "snn", 1, {}).id
 FILES = {"SHA256SUMS", "cells.json", "predictions.csv.gz", "train.csv"}
 
 
@@ -75,8 +77,7 @@ def test_one_training_file_serves_every_seed_and_fold(root: Path) -> None:
 
 
 def test_every_seed_of_a_fold_keeps_its_own_predictions(tmp_path: Path) -> None:
-    setting = Setting(DATA, SPLIT, "paired", "none", "snn", 1, {}).id
-    cells = write_method(tmp_path, "snn", setting=setting, folds=(0,), seeds=(0, 1))
+    cells = write_method(tmp_path, "snn", setting=SNN, folds=(0,), seeds=(0, 1))
     (tmp_path / "to").mkdir()
     pack(tmp_path, tmp_path / "to", cohort="toy")
     risks = [fit.prediction("none").risk.tolist() for fit in submitted_fits(tmp_path / "to")]
@@ -84,10 +85,33 @@ def test_every_seed_of_a_fold_keeps_its_own_predictions(tmp_path: Path) -> None:
     assert risks[0] != risks[1]
 
 
+def test_a_seed_that_comes_later_joins_those_that_are_there(tmp_path: Path) -> None:
+    same: dict[str, Any] = {"setting": SNN, "folds": (0,)}
+    for name, seeds in (("both", (0, 1)), ("first", (0,)), ("second", (1,))):
+        write_method(tmp_path / name, "snn", **same, regimes=("none", "P"), seeds=seeds)
+    packed = {}
+    for to, results in (("whole", ["both"]), ("grown", ["second", "first"])):
+        (tmp_path / to).mkdir()
+        for name in results:
+            (one,) = pack(tmp_path / name, tmp_path / to, cohort="toy")
+        packed[to] = {path.name: path.read_bytes() for path in one.submission.folder.iterdir()}
+        assert one.fits == 2
+    assert packed["grown"] == packed["whole"]
+
+
+def test_a_seed_that_comes_later_must_have_the_regimes_of_the_others(tmp_path: Path) -> None:
+    same: dict[str, Any] = {"setting": SNN, "folds": (0,)}
+    write_method(tmp_path / "one", "snn", **same, regimes=("none", "P"), seeds=(0,))
+    write_method(tmp_path / "two", "snn", **same, regimes=("none",), seeds=(1,))
+    (tmp_path / "to").mkdir()
+    pack(tmp_path / "one", tmp_path / "to", cohort="toy")
+    with pytest.raises(ResultError, match="seed1-fold0 lacks regime P"):
+        pack(tmp_path / "two", tmp_path / "to", cohort="toy")
+
+
 def test_refusals_travel_with_their_reason(tmp_path: Path) -> None:
-    setting = Setting(DATA, SPLIT, "paired", "none", "snn", 1, {}).id
     lacks = {"G": "60 of 60 test patients lack G, which snn needs"}
-    write_method(tmp_path, "snn", setting=setting, folds=(0,), refused=lacks)
+    write_method(tmp_path, "snn", setting=SNN, folds=(0,), refused=lacks)
     (tmp_path / "to").mkdir()
     pack(tmp_path, tmp_path / "to", cohort="toy")
     (fit,) = submitted_fits(tmp_path / "to")
