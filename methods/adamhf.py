@@ -10,11 +10,12 @@ Departs: what is broken in the code, and what cannot be told from the paper.
     Gates: the code's router, token scores and gates receive no gradient. Here the chosen expert is
     multiplied by its gate probability, and what is selected passes its gradient straight through
     (`trained_gates`; False: as the code).
-    Experts: batch normalisation becomes normalisation of each token over its channels, so that no
-    risk depends on company and the patches cannot silence the class token (`expert_norm`). Dropout
-    of the genomic experts is plain (`expert_dropout`): AlphaDropout scales what is expected by .65,
-    in training alone, and after 24 of them logits were 25 times as large in prediction. The frozen
-    layer is D-4D-D from a fixed seed, with the code's ReLU: the published ones are 1024 wide.
+    Experts: each token they make is normalised over its channels (`expert_norm`), of P in place of
+    batch normalisation, so that no risk depends on company and the patches cannot silence the class
+    token; of G in place of nothing. Without it genomic tokens grow: AlphaDropout scales what is
+    expected of a value by .65, in training alone, and after 24 of them logits were 25 times as
+    large in prediction; with plain dropout training diverged. The frozen layer is D-4D-D from a
+    fixed seed, with the code's ReLU: the published ones are 1024 wide.
     Selection: K tokens and scores that see the class token, as printed; the code makes one vector
     without it (`selection="vector"`). Fusion: mean tokens of P and of G, not G twice; factors are
     learnt, not drawn anew at every call. Auxiliary loss: within a modality, as the code.
@@ -57,7 +58,6 @@ from survbench.learn.transmil import in_order
 ROLES = ("P", "G")
 CHOICES = {
     "absent": ("zero", "skip"),
-    "expert_dropout": ("plain", "alpha"),
     "experts": ("progressive", "mixture", "mlp", "none"),
     "selection": ("tokens", "vector", "none"),
     "fusion": ("low_rank", "outer", "none"),
@@ -86,8 +86,7 @@ class AdaMHFConfig(Recipe):
     epeg_residual: bool = False  # True: tokens + convolution, as the layer is used elsewhere
     experts: str = "progressive"  # mixture: one plain layer; mlp: dense residual; none: no PREE
     expert_layers: int = 3  # with 1, 2 and 4 experts
-    expert_norm: NormKind = "token"  # 'batch' as the official code
-    expert_dropout: str = "plain"  # of G; 'alpha' as the official code
+    expert_norm: NormKind = "token"  # of P and G; 'batch', of P alone, as the official code
     trained_mlp: bool = False  # the dense layer beside the experts; frozen in the paper
     trained_gates: bool = True  # False as the official code: gates, scores and router stay random
     balance: float = 0.0  # load term E p_e of each patient and layer; usual 0.01, paper none
@@ -129,8 +128,8 @@ def encoder(config: AdaMHFConfig, role: str) -> ExpertEncoder:
     def expert() -> nn.Module:
         if bags:
             return ConvExpert(width, config.expert_norm)
-        alpha = config.expert_dropout == "alpha"
-        return snn_blocks(width, (width, width), dropout=config.dropout, alpha=alpha)
+        blocks = snn_blocks(width, (width, width), dropout=config.dropout)
+        return blocks.append(nn.LayerNorm(width)) if config.expert_norm == "token" else blocks
 
     experts = ExpertStack(
         width,

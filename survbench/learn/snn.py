@@ -34,12 +34,8 @@ def snn_blocks(
     *,
     activation: SNNActivation = "elu",
     dropout: float = 0.25,
-    alpha: bool = True,
 ) -> nn.Sequential:
     """Blocks Linear, ELU or SELU, AlphaDropout, from `width` through the `hidden` widths.
-
-    AlphaDropout keeps variance 1 of values of mean 0, and to that end scales what is expected of
-    each, in training alone: by .65 at .25. Without `alpha` dropout is plain, and scales nothing.
 
     Weights start as torch's defaults; a self-normalising network wants `lecun_normal_` on top,
     the gene encoders of the multimodal networks (same blocks) do not.
@@ -53,10 +49,9 @@ def snn_blocks(
     if activation not in kinds:
         msg = f"activation is {activation!r}; it must be 'elu' or 'selu'"
         raise InputError(msg)
-    kind = nn.AlphaDropout if alpha else Dropout
     return nn.Sequential(
         *(
-            nn.Sequential(nn.Linear(before, after), kinds[activation](), kind(dropout))
+            nn.Sequential(nn.Linear(before, after), kinds[activation](), nn.AlphaDropout(dropout))
             for before, after in pairwise([width, *hidden])
         )
     )

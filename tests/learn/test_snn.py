@@ -49,18 +49,6 @@ def test_the_public_code_uses_elu() -> None:
     torch.testing.assert_close(out, torch.tensor([[torch.e**-1 - 1], [2.0]]))
 
 
-@pytest.mark.parametrize("alpha", [True, False])
-def test_what_is_expected_in_training_is_scaled_by_alpha_dropout_alone(alpha: bool) -> None:
-    # q = .75 stay, others become -1.7581; times a = (q + 1.7581^2 q (1 - q))^-1/2, mean 0 stays 0
-    expected = 0.75 * (0.75 + 1.7581**2 * 0.75 * 0.25) ** -0.5 if alpha else 1.0
-    torch.manual_seed(0)
-    block = snn_blocks(3, [4], dropout=0.25, alpha=alpha)
-    value = torch.full((200_000, 3), 2.0)
-    with torch.no_grad():
-        predicted, trained = block.eval()(value[0]), block.train()(value).mean(dim=0)
-    torch.testing.assert_close(trained, expected * predicted, atol=0.01, rtol=0)
-
-
 def test_mlp_blocks_are_rectified_after_every_layer() -> None:
     blocks = mlp_blocks(5, [7, 3]).eval()
     out = blocks(torch.randn(50, 5))

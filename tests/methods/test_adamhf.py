@@ -20,7 +20,6 @@ FEW = {"a": 3, "b": 5}
 LITERAL: dict[str, Any] = {
     "attention": "nystrom",
     "expert_norm": "batch",
-    "expert_dropout": "alpha",
     "trained_gates": False,
     "selection": "vector",
 }
@@ -106,6 +105,19 @@ def test_reference_flops(reference: AdaMHFNet) -> None:
     # saves 8/9 of a 3 x 3 convolution over it, 2 x 3 experts, twice in two encoders
     saved = 2 * 2 * 6 * 8 * 2 * 256**2 / 1e9
     assert abs(counter.get_total_flops() / 1e9 + saved - 57.06) < 0.15
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("role", ["P", "G"])
+def test_what_an_expert_makes_does_not_grow_with_what_it_reads(role: str) -> None:
+    torch.manual_seed(0)
+    stack = small(width=64, heads=4).segregate[role].experts.train()
+    token = 1e4 * torch.randn(2, 1 + 4, 64)
+    made = [e(token) for layer in stack.layers for e in layer.experts]
+    for one in made:
+        torch.testing.assert_close(
+            one.var(dim=2, correction=0), torch.ones(2, 5), atol=0.01, rtol=0
+        )
 
 
 def test_scores_that_see_the_class_token_have_the_size_of_their_layers() -> None:

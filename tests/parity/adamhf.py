@@ -73,7 +73,6 @@ def network(fixture: Fixture) -> AdaMHFNet:
         gene_hidden=(config["omic_hidden"],),
         attention="nystrom",
         expert_norm="batch",
-        expert_dropout="alpha",
         trained_gates=False,
         selection="vector",
         most_tokens=config["max_k"],
