@@ -73,11 +73,12 @@ def test_patients_together_equal_one_by_one(options: dict[str, Any]) -> None:
 def test_groups_within_the_landmarks_attend_exactly() -> None:
     gene, index = values().double(), groups(GENES)
     auto, exact, literal = (
-        small(attention=kind, landmarks=10, iterations=60).double()(batch(genes=gene, groups=index))
+        small(attention=kind, landmarks=10, iterations=30).double()(batch(genes=gene, groups=index))
         for kind in ("auto", "exact", "nystrom")
     )
     torch.testing.assert_close(auto, exact, atol=0, rtol=0)
-    # ten rows on ten landmarks: each row is one, and A pinv(A) A = A once the inverse has converged
+    # ten rows on ten landmarks: each row is one, and A pinv(A) A = A once the inverse has converged;
+    # three groups come twice, and where A is empty each step makes rounding 13/4 times as large
     torch.testing.assert_close(literal, exact, atol=1e-5, rtol=0)
 
 

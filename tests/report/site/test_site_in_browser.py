@@ -15,9 +15,11 @@ from tests.report.site.site_material import HOSTILE, make_site
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (.[test])")
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
+Wait = pytest.importorskip("selenium.webdriver.support.wait").WebDriverWait
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WIDE, PHONE = (1280, 900), (390, 844)
+PATIENCE = 20  # seconds until what a page must show is drawn
 PAGES = ("index.html", "cohorts.html", "ledger.html", "about.html")
 AA = 4.5  # WCAG 2.2, contrast of normal text
 
@@ -119,9 +121,13 @@ def methods(page: Any, regime: str = "none") -> list[str]:
 
 
 def head(page: Any, name: str) -> Any:
-    """Button of a column of the simulated board."""
-    buttons = page.find_elements("css selector", ".simulated thead button")
-    return next(button for button in buttons if button.text.strip() == name)
+    """Button of a column of the simulated board, once it is drawn."""
+
+    def drawn(_: Any) -> Any:
+        buttons = page.find_elements("css selector", ".simulated thead button")
+        return next((button for button in buttons if button.text.strip() == name), None)
+
+    return Wait(page, PATIENCE).until(drawn)
 
 
 def column(page: Any, name: str, regime: str = "none") -> list[str]:
@@ -372,7 +378,7 @@ def test_without_scripts_tables_and_details_are_there(open_page: Open, site: Pat
 def test_what_screen_readers_need_is_named(open_page: Open) -> None:
     page = open_page()
     tree = page.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
-    roles = {(node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree}
+    roles = {(n["role"]["value"], n.get("name", {}).get("value", "").strip()) for n in tree}
     for role, name in (
         ("navigation", "Pages"),
         ("searchbox", "Find"),
