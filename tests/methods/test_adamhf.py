@@ -12,6 +12,7 @@ from survbench.check import sample_cohort
 from survbench.errors import InputError
 from survbench.learn import BagBatch, Batch, nll_surv
 from survbench.learn.buckets import selected
+from survbench.learn.experts import ExpertLayer, ExpertStack
 from survbench.methods.adamhf import AdaMHF, AdaMHFConfig, AdaMHFNet
 from tests.parity.fixture import batch, widths
 
@@ -111,9 +112,12 @@ def test_reference_flops(reference: AdaMHFNet) -> None:
 @pytest.mark.parametrize("role", ["P", "G"])
 def test_what_an_expert_makes_does_not_grow_with_what_it_reads(role: str) -> None:
     torch.manual_seed(0)
-    stack = small(width=64, heads=4).segregate[role].experts.train()
+    stack = small(width=64, heads=4).get_submodule(f"segregate.{role}.experts").train()
+    assert isinstance(stack, ExpertStack)
     token = 1e4 * torch.randn(2, 1 + 4, 64)
-    made = [e(token) for layer in stack.layers for e in layer.experts]
+    layers = [layer for layer in stack.layers if isinstance(layer, ExpertLayer)]
+    made = [expert(token) for layer in layers for expert in layer.experts]
+    assert len(made) == 1 + 2 + 4
     for one in made:
         torch.testing.assert_close(
             one.var(dim=2, correction=0), torch.ones(2, 5), atol=0.01, rtol=0

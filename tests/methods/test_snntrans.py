@@ -77,7 +77,7 @@ def test_groups_within_the_landmarks_attend_exactly() -> None:
         for kind in ("auto", "exact", "nystrom")
     )
     torch.testing.assert_close(auto, exact, atol=0, rtol=0)
-    # ten rows on ten landmarks: each row is one, and A pinv(A) A = A once the inverse has converged;
+    # ten rows on ten landmarks: each row is one, and A pinv(A) A = A once the inverse converged;
     # three groups come twice, and where A is empty each step makes rounding 13/4 times as large
     torch.testing.assert_close(literal, exact, atol=1e-5, rtol=0)
 
