@@ -79,14 +79,14 @@ def pack(
         The results hold no such method or setting.
     """
     chosen = _chosen(results, to, cohort, methods, settings)
-    packed = []
+    sent: list[tuple[Submission, list[KeptFit]]] = []
     for name, cells in chosen.items():
         if not is_control(cells[0]):
             one = Submission(Path(to), *name)
-            fits = [*cells, *_other_seeds(one, cells)]
-            _check(fits)
-            packed.append(_write(one, fits))
-    return packed
+            sent.append((one, [*cells, *_other_seeds(one, cells)]))
+    for _, fits in sent:
+        _check(fits)
+    return [_write(one, fits) for one, fits in sent]
 
 
 def pack_control(

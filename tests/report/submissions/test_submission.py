@@ -102,11 +102,13 @@ def test_a_seed_that_comes_later_joins_those_that_are_there(tmp_path: Path) -> N
 def test_a_seed_that_comes_later_must_have_the_regimes_of_the_others(tmp_path: Path) -> None:
     same: dict[str, Any] = {"setting": SNN, "folds": (0,)}
     write_method(tmp_path / "one", "snn", **same, regimes=("none", "P"), seeds=(0,))
+    write_method(tmp_path / "two", "abmil", folds=(0,))
     write_method(tmp_path / "two", "snn", **same, regimes=("none",), seeds=(1,))
     (tmp_path / "to").mkdir()
     pack(tmp_path / "one", tmp_path / "to", cohort="toy")
     with pytest.raises(ResultError, match="seed1-fold0 lacks regime P"):
         pack(tmp_path / "two", tmp_path / "to", cohort="toy")
+    assert [path.name for path in (tmp_path / "to/toy").iterdir()] == ["snn"]  # nothing is sent
 
 
 def test_refusals_travel_with_their_reason(tmp_path: Path) -> None:
