@@ -55,9 +55,8 @@ def ends_of_runs(study: Study, folder: Path, tries: int, number: int) -> list[st
                 run.wait(moments.uniform(0, LATEST * study.seconds))
             struck = run.poll() is None
             if struck:
-                _strike(run, number)
-                # read at once, but after: what ended while this was read had not heard it yet
                 whole = settled(results).keys() == kept(study.undisturbed).keys()
+                _strike(run, number)
             _, err = run.communicate()
         if not struck or (whole and run.returncode in ENDED):  # it was faster: a new one begins
             wrong = _wrong_end(run.returncode, ENDED, err) or study.lost_on_board(results)

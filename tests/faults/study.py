@@ -35,7 +35,9 @@ MISSING = ("G", "P@0.4")
 OWN_TIME = ("cell.json", "SHA256SUMS")  # hold seconds and memory: never the same twice
 # Says when Ctrl-C has become the command's own affair: before, it is Python's.
 COMMAND = (
-    "import sys; from survbench.cli import main; print('ready', flush=True); "
+    "import signal, sys; from survbench.cli import main; "
+    "signal.signal(signal.SIGINT, signal.default_int_handler); "  # a background job is born deaf
+    "print('ready', flush=True); "
     "sys.exit(main(sys.argv[1:]))"
 )
 
