@@ -98,6 +98,8 @@ def open_page(browser: Any, site: Path) -> Iterator[Open]:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", off)
         browser.get("about:blank")
         browser.get((site / page).as_uri())
+        # a page may be loaded and not yet drawn: until then no element has a text
+        Wait(browser, PATIENCE).until(lambda shown: first(shown, "body").text.strip())
         return browser
 
     yield opened
@@ -121,13 +123,9 @@ def methods(page: Any, regime: str = "none") -> list[str]:
 
 
 def head(page: Any, name: str) -> Any:
-    """Button of a column of the simulated board, once it is drawn."""
-
-    def drawn(_: Any) -> Any:
-        buttons = page.find_elements("css selector", ".simulated thead button")
-        return next((button for button in buttons if button.text.strip() == name), None)
-
-    return Wait(page, PATIENCE).until(drawn)
+    """Button of a column of the simulated board."""
+    buttons = page.find_elements("css selector", ".simulated thead button")
+    return next(button for button in buttons if button.text.strip() == name)
 
 
 def column(page: Any, name: str, regime: str = "none") -> list[str]:
