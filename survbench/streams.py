@@ -44,13 +44,15 @@ def isolated(seed: int) -> Iterator[None]:
 
 
 def random_states() -> dict[str, Any]:
-    """States of torch, numpy and random, as tensors and plain values."""
+    """State of every global random generator, as plain values that compare."""
     import torch  # noqa: PLC0415
 
     kind, words, *rest = np.random.get_state()  # noqa: NPY002
     return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "torch": torch.get_rng_state().tolist(),
+        "cuda": [state.tolist() for state in torch.cuda.get_rng_state_all()]
+        if torch.cuda.is_initialized()
+        else [],
         "numpy": [kind, np.asarray(words).tolist(), *rest],
         "python": random.getstate(),
     }
@@ -61,8 +63,9 @@ def set_random_states(states: Mapping[str, Any]) -> None:
     import torch  # noqa: PLC0415
 
     kind, words, *rest = states["numpy"]
-    torch.set_rng_state(states["torch"])
+    torch.set_rng_state(torch.tensor(states["torch"], dtype=torch.uint8))
     if states["cuda"]:
-        torch.cuda.set_rng_state_all(states["cuda"])
+        cuda = [torch.tensor(state, dtype=torch.uint8) for state in states["cuda"]]
+        torch.cuda.set_rng_state_all(cuda)
     np.random.set_state((kind, np.array(words, np.uint32), *rest))  # noqa: NPY002
     random.setstate(states["python"])

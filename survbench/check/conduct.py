@@ -9,10 +9,10 @@ from pathlib import Path
 
 from survbench.bookmark import Bookmark
 from survbench.check.compare import check, concerns, content_of, near, same, same_state
-from survbench.check.surroundings import changed_settings, random_state, writes
+from survbench.check.surroundings import changed_settings, writes
 from survbench.check.trial import Trial, gradients, watched
 from survbench.method import Progress
-from survbench.streams import isolated
+from survbench.streams import isolated, random_states
 
 
 def repeats_itself(trial: Trial) -> None:
@@ -68,9 +68,9 @@ def saves_and_loads(trial: Trial) -> None:
 def leaves_global_randomness_alone(trial: Trial) -> None:
     """It leaves the global random state as it was."""
     with isolated(1):
-        before = random_state()
+        before = random_states()
         trial.fit().predict(trial.test)
-        check(before == random_state(), "the global random state moved")
+        check(before == random_states(), "the global random state moved")
 
 
 def leaves_settings_alone(trial: Trial) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -53,18 +52,6 @@ def memory_limit(gib: float) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
-
-
-def random_state() -> tuple[object, ...]:
-    """State of every global random generator, comparable."""
-    import torch  # noqa: PLC0415  (only where needed)
-
-    kind, words, *rest = np.random.get_state()  # noqa: NPY002
-    return (
-        random.getstate(),
-        (kind, np.asarray(words).tobytes(), *rest),
-        torch.random.get_rng_state().numpy().tobytes(),
-    )
 
 
 @contextmanager

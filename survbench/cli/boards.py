@@ -162,23 +162,21 @@ def submit(
 
     Without RESULTS every board is only rendered anew from the submissions that are there.
     """
-    from survbench.report.submissions.pack import pack, pack_control
+    from survbench.report.submissions.pack import pack
     from survbench.report.submissions.submission import find_submissions
     from survbench.report.submissions.verify import render_boards
 
     if results is None:
         cohorts = {one.cohort for one in find_submissions(to, cohort)}
     else:
-        methods, settings = listed(method), listed(setting)
-        packed = pack(results, to, cohort=cohort, methods=methods, settings=settings)
-        counts = pack_control(results, to, cohort=cohort, methods=methods, settings=settings)
-        cohorts = {one.submission.cohort for one in packed}
-        for one in packed:
+        packed = pack(results, to, cohort=cohort, methods=listed(method), settings=listed(setting))
+        cohorts = {one.submission.cohort for one in packed.submissions}
+        for one in packed.submissions:
             what = "written" if one.changed else "there already"
             print(f"{one.submission.place}: {one.fits} fits, {one.size / 1000:.0f} kB, {what}")
-        for name, count in counts.items():
+        for name, count in packed.permutations.items():
             print(f"control/{name}.csv: {count} permutations")
-        if counts and not cohorts:
+        if packed.permutations and not cohorts:
             return DONE
     if not cohorts:
         msg = f"no finished fit to submit in {results or to}; see 'survbench run --help'"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from survbench.check.surroundings import changed_settings, memory_limit, random_state, writes
+from survbench.check.surroundings import changed_settings, memory_limit, writes
 
 
 def test_writing_moving_and_deleting_are_seen_and_reading_is_not(tmp_path: Path) -> None:
@@ -53,13 +53,6 @@ def test_nothing_changed_is_no_setting() -> None:
     with changed_settings() as changed:
         torch.zeros(2).sum()
     assert changed == []
-
-
-def test_each_generator_is_part_of_the_random_state() -> None:
-    before = random_state()
-    assert before == random_state()
-    torch.rand(1)
-    assert before != random_state()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")

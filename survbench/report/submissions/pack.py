@@ -38,13 +38,21 @@ _LEVEL = 9  # of gzip
 
 
 @dataclass(frozen=True)
-class Packed:
+class Written:
     """A submission that was written: how many fits it holds, its bytes, and whether it is new."""
 
     submission: Submission
     fits: int
     size: int
     changed: bool
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What results became: submissions, and how many permutations their cohorts have now."""
+
+    submissions: list[Written]
+    permutations: dict[str, int]
 
 
 def pack(
@@ -54,10 +62,11 @@ def pack(
     cohort: str | None = None,
     methods: Collection[str] = (),
     settings: Collection[str] = (),
-) -> list[Packed]:
-    """Write the settings of a results folder as submissions below `to`; no negative controls.
+) -> Packed:
+    """Write the settings of a results folder as submissions below `to`, and add its controls there.
 
-    Seeds that a submission holds and the results lack stay in it.
+    Seeds that a submission holds and the results lack stay in it; so do permutations. Every
+    fit is checked before anything is written.
 
     Parameters
     ----------
@@ -78,35 +87,19 @@ def pack(
     UnknownNameError
         The results hold no such method or setting.
     """
-    chosen = _chosen(results, to, cohort, methods, settings)
     sent: list[tuple[Submission, list[KeptFit]]] = []
-    for name, cells in chosen.items():
-        if not is_control(cells[0]):
+    controls: list[KeptFit] = []
+    for name, cells in _chosen(results, to, cohort, methods, settings).items():
+        if is_control(cells[0]):
+            _check(cells)
+            controls.extend(cells)
+        else:
             one = Submission(Path(to), *name)
             sent.append((one, [*cells, *_other_seeds(one, cells)]))
     for _, fits in sent:
         _check(fits)
-    return [_write(one, fits) for one, fits in sent]
-
-
-def pack_control(
-    results: str | Path,
-    to: str | Path,
-    *,
-    cohort: str | None = None,
-    methods: Collection[str] = (),
-    settings: Collection[str] = (),
-) -> dict[str, int]:
-    """Add the negative controls of a results folder to those below `to`; see `pack`.
-
-    Returns how many permutations, each of a setting under a regime, every cohort has now.
-    """
-    chosen = _chosen(results, to, cohort, methods, settings)
-    controls = [cells for cells in chosen.values() if is_control(cells[0])]
-    for cells in controls:
-        _check(cells)
-    fits = [cell for cells in controls for cell in cells]
-    return keep_permutations(Path(to), permutations(fits))
+    permuted = permutations(controls)
+    return Packed([_write(one, fits) for one, fits in sent], keep_permutations(Path(to), permuted))
 
 
 def _chosen(
@@ -169,7 +162,7 @@ def _check(fits: Sequence[KeptFit]) -> None:
             raise ResultError(msg)
 
 
-def _write(one: Submission, fits: Sequence[KeptFit]) -> Packed:
+def _write(one: Submission, fits: Sequence[KeptFit]) -> Written:
     """Write a submission whole, or leave what is there."""
     files = {
         CELLS: _told(fits).encode(),
@@ -182,7 +175,7 @@ def _write(one: Submission, fits: Sequence[KeptFit]) -> Packed:
     if one.folder.exists():
         names = [name for name in files if (one.folder / name).is_file()]
         if {name: (one.folder / name).read_bytes() for name in names} == files:
-            return Packed(one, len(fits), size, changed=False)
+            return Written(one, len(fits), size, changed=False)
         _check_nothing_lost(one, fits)
     work = one.root / WORK
     with temporary_folder(work) as folder, writing(one.place):
@@ -192,7 +185,7 @@ def _write(one: Submission, fits: Sequence[KeptFit]) -> Packed:
         adopt(folder, one.folder)
     with contextlib.suppress(OSError):  # somebody else is at work in it
         work.rmdir()
-    return Packed(one, len(fits), size, changed=True)
+    return Written(one, len(fits), size, changed=True)
 
 
 def _check_nothing_lost(one: Submission, fits: Sequence[KeptFit]) -> None:

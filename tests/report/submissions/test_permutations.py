@@ -9,7 +9,7 @@ from survbench.bench.cell import find_cells
 from survbench.cli import main
 from survbench.errors import ResultError, UnknownNameError
 from survbench.report.control import control_rows, permutations
-from survbench.report.submissions.pack import pack, pack_control
+from survbench.report.submissions.pack import pack
 from survbench.report.submissions.permutations import (
     committed_permutations,
     doubtful,
@@ -22,7 +22,7 @@ FILE = "control/toy.csv"
 
 def test_what_was_run_is_read_back_number_by_number(tmp_path: Path) -> None:
     write_method(tmp_path / "run", "cox", seeds=range(3), regimes=("none", "P"), control="permute")
-    assert pack_control(tmp_path / "run", tmp_path) == {"toy": 6}
+    assert pack(tmp_path / "run", tmp_path).permutations == {"toy": 6}
     found = permutations(find_cells(tmp_path / "run"))
     assert committed_permutations("toy", tmp_path) == found
     assert [(one.regime, one.seed) for one in found] == [
@@ -35,16 +35,16 @@ def test_what_was_run_is_read_back_number_by_number(tmp_path: Path) -> None:
 def test_controls_are_no_submissions_and_results_are_no_controls(tmp_path: Path) -> None:
     write_method(tmp_path / "run", "cox", control="permute", setting="aaaaaaaaaaaa")
     write_method(tmp_path / "run", "snn", folds=(0,))
-    assert [one.submission.method for one in pack(tmp_path / "run", tmp_path)] == ["snn"]
-    pack_control(tmp_path / "run", tmp_path)
+    packed = pack(tmp_path / "run", tmp_path)
+    assert [one.submission.method for one in packed.submissions] == ["snn"]
     assert {one.method for one in committed_permutations("toy", tmp_path)} == {"cox"}
 
 
 def test_later_permutations_join_the_earlier_ones_and_replace_their_own(tmp_path: Path) -> None:
     write_method(tmp_path / "one", "cox", seeds=(0, 1), control="permute")
     write_method(tmp_path / "two", "cox", seeds=(1, 2), control="permute", stream=5)
-    pack_control(tmp_path / "one", tmp_path)
-    assert pack_control(tmp_path / "two", tmp_path) == {"toy": 3}
+    pack(tmp_path / "one", tmp_path)
+    assert pack(tmp_path / "two", tmp_path).permutations == {"toy": 3}
     (first,) = permutations(find_cells(tmp_path / "one"))[:1]
     later = permutations(find_cells(tmp_path / "two"))
     assert committed_permutations("toy", tmp_path) == [first, *later]
@@ -87,7 +87,7 @@ def test_a_line_no_run_can_have_written_is_named(
     old: str, new: str, told: str, tmp_path: Path
 ) -> None:
     write_method(tmp_path / "run", "cox", seeds=(0, 1), control="permute")
-    pack_control(tmp_path / "run", tmp_path)
+    pack(tmp_path / "run", tmp_path)
     file = tmp_path / FILE
     assert old in file.read_text()
     file.write_text(file.read_text().replace(old, new, 1))

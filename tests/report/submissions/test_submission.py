@@ -61,12 +61,12 @@ def test_the_same_results_give_the_same_bytes(demo_results: Path, tmp_path: Path
     made = []
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-        assert all(one.changed for one in pack(demo_results, tmp_path / name))
+        assert all(one.changed for one in pack(demo_results, tmp_path / name).submissions)
         files = sorted(path for path in (tmp_path / name).rglob("*") if path.is_file())
         made.append([(path.relative_to(tmp_path / name), path.read_bytes()) for path in files])
     assert made[0] == made[1]
     assert len(made[0]) == 3 * len(FILES)
-    assert not any(one.changed for one in pack(demo_results, tmp_path / "one"))
+    assert not any(one.changed for one in pack(demo_results, tmp_path / "one").submissions)
 
 
 def test_one_training_file_serves_every_seed_and_fold(root: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_seed_that_comes_later_joins_those_that_are_there(tmp_path: Path) -> N
     for to, results in (("whole", ["both"]), ("grown", ["second", "first"])):
         (tmp_path / to).mkdir()
         for name in results:
-            (one,) = pack(tmp_path / name, tmp_path / to, cohort="toy")
+            (one,) = pack(tmp_path / name, tmp_path / to, cohort="toy").submissions
         packed[to] = {path.name: path.read_bytes() for path in one.submission.folder.iterdir()}
         assert one.fits == 2
     assert packed["grown"] == packed["whole"]
