@@ -12,7 +12,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Self, final
@@ -25,6 +25,7 @@ from survbench.bookmark import Bookmark
 from survbench.cohort import Bags, Cohort, Regime, Transforms
 from survbench.cohort.cohort import COVARIATES, OUTCOME
 from survbench.cohort.transforms import Fill
+from survbench.config import config_of
 from survbench.errors import InputError, MissingModalityError, ResultError, SurvbenchError
 from survbench.streams import isolated, seed_of
 
@@ -392,7 +393,7 @@ class Method(ABC):
                 f"not {cls.name} version {cls.version}; run again to fit this version"
             )
             raise ResultError(msg)
-        method = cls(_config_of(cls.Config, header["config"]), seed=header["seed"], device=device)
+        method = cls(config_of(cls.Config, header["config"]), seed=header["seed"], device=device)
         method.report = report
         method._take(header, arrays)
         return method
@@ -515,15 +516,3 @@ def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray
         for name, value in arrays.items()
         if name.startswith(prefix)
     }
-
-
-def _config_of(config: type, values: Mapping[str, Any]) -> Any:
-    """Config instance from JSON values; lists become tuples."""
-    known = {entry.name for entry in fields(config)}
-    return config(
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-            if name in known
-        }
-    )

@@ -17,10 +17,11 @@ from survbench.bench.cell import Cell
 from survbench.bench.disk import DiskError
 from survbench.bench.ground import Ground
 from survbench.bench.machine import hardware, spending, told, versions
-from survbench.bench.setting import Setting, config_of
+from survbench.bench.setting import Setting
 from survbench.bench.truth import TRUTH
 from survbench.bookmark import Bookmark
 from survbench.cohort import Cohort, Regime
+from survbench.config import config_of
 from survbench.errors import InputError, MissingModalityError, ResultError
 from survbench.method import Method, Prediction, Progress, silent
 from survbench.registry import get_method
@@ -162,7 +163,7 @@ Fitted: TypeAlias = Method | TruthRow
 def method_of(task: Task, report: Report = silent) -> Method:
     """The task's method, not fitted."""
     method = get_method(task.setting.method)
-    config = config_of(method, task.setting.config)
+    config = config_of(method.Config, task.setting.config)
     made = method(config, seed=task.cell.seed, device=task.device, report=report)
     made.fill = task.setting.fill or made.fill
     return made

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from survbench.config import typed
 from survbench.errors import InputError, UnknownNameError
 from survbench.method import Method
 
@@ -107,7 +108,7 @@ def resolve(method: type[Method], preset: str, changes: Mapping[str, str]) -> Re
             msg = f"config key of {method.name}"
             raise UnknownNameError(msg, key, known, see)
         read[key] = parse_value(text, hints[key], f"{method.name}.{key}")
-    base, config = _typed(method.preset(preset), hints), _changed(method, preset, read)
+    base, config = typed(method.preset(preset)), _changed(method, preset, read)
     values = _json_values(method.name, config)
     return Resolved(
         config=config,
@@ -115,12 +116,6 @@ def resolve(method: type[Method], preset: str, changes: Mapping[str, str]) -> Re
         changed={key: values[key] for key in read if values[key] != _plain(getattr(base, key))},
         presets=tuple(name for name in PRESETS if _changed(method, name, read) == config),
     )
-
-
-def config_of(method: type[Method], values: Mapping[str, Any]) -> Any:
-    """Config instance from the JSON values of a setting."""
-    hints = get_type_hints(method.Config)
-    return method.Config(**{key: _fit_type(value, hints[key]) for key, value in values.items()})
 
 
 def read_changes(texts: Sequence[str], methods: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -252,30 +247,10 @@ def _spelt(hint: Any) -> str:
 def _changed(method: type[Method], preset: str, read: Mapping[str, Any]) -> Any:
     """Config of a preset with fields replaced; what the Config refuses is an InputError."""
     try:
-        base = _typed(method.preset(preset), get_type_hints(method.Config))
-        return replace(base, **read)
+        return replace(typed(method.preset(preset)), **read)
     except (TypeError, ValueError) as error:
         msg = f"config of {method.name}: {error}"
         raise InputError(msg) from error
-
-
-def _typed(config: Any, hints: Mapping[str, Any]) -> Any:
-    """Config whose numbers and lists have the types of their fields, so that 1 and 1.0 are one."""
-    return replace(
-        config, **{key: _fit_type(getattr(config, key), hint) for key, hint in hints.items()}
-    )
-
-
-def _fit_type(value: Any, hint: Any) -> Any:
-    """Value with whole numbers made floats and lists made tuples where the field's type says so."""
-    members = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if whole and float in members and int not in members:
-        return float(value)
-    if isinstance(value, list):
-        inner = next((get_args(member) for member in members if get_args(member)), (Any,))
-        return tuple(_fit_type(part, inner[0]) for part in value)
-    return value
 
 
 def _json_values(name: str, config: Any) -> dict[str, Any]:

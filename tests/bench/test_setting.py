@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 import pytest
 
-from survbench.bench.setting import Setting, config_of, parse_value, read_changes, resolve
+from survbench.bench.setting import Setting, parse_value, read_changes, resolve
+from survbench.config import config_of
 from survbench.errors import InputError, UnknownNameError
 from survbench.method import Method
 from survbench.registry import get_method
@@ -77,7 +78,7 @@ def test_presets_that_give_the_same_config_are_all_named(plain: type[Method]) ->
 
 def test_a_config_survives_json(plain: type[Method]) -> None:
     found = resolve(plain, "paper", {"sizes": "4,5,6", "limit": "1e-3"})
-    assert config_of(plain, found.values) == found.config
+    assert config_of(plain.Config, found.values) == found.config
 
 
 @pytest.mark.parametrize(
