@@ -186,7 +186,10 @@ def _share(p_values: Sequence[float]) -> float:
 def render_control(rows: Sequence[ControlRow]) -> str:
     """Text table of the rows; ends with a newline."""
     if not rows:
-        return "no negative control was run; see 'survbench run --control permute'\n"
+        return (
+            "no negative control is there of which every fold was predicted; run 'survbench run "
+            "--control permute', with --retry-failed where fits failed\n"
+        )
     body = [control_cells(row) for row in rows]
     align = ["left"] * LABELS + ["right"] * (len(HEADER) - LABELS)
     table = tabulate(body, HEADER, "simple", colalign=align, disable_numparse=True)
