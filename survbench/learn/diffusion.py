@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from survbench.errors import InputError
 from survbench.learn.attention import EncoderLayer
+from survbench.learn.packed import PackedLinear
 
 __all__ = [
     "Denoiser",
@@ -31,7 +32,6 @@ __all__ = [
     "signal_levels",
 ]
 
-MKL = hasattr(torch.ops.mkl, "_mkl_linear")
 NoiseModel = Callable[[Tensor, int], Tensor]
 
 
@@ -229,20 +229,20 @@ class _After:
 
     def __init__(self, layer: EncoderLayer, rows: int) -> None:
         self.out = _Affine(layer.out, rows)
-        self.up = _Affine(layer.up, rows, layer.norm_forward)
-        self.activation = layer.activation
+        self.up = _Affine(layer.up, rows, layer.norm_forward, activation=layer.activation)
         self.down = _Affine(layer.down, rows)
 
     def __call__(self, token: Tensor, mixed: Tensor) -> Tensor:
         """Tokens (rows, D) of tokens and what they read, (rows, D) each."""
         token = token + self.out(mixed)
-        return token + self.down(self.activation(self.up(token)))
+        return token + self.down(self.up(token))
 
 
 class _Affine:
     """A frozen linear map of `rows` vectors, normalised first where a norm stood in front of it.
 
-    The norm's scale and shift are part of the map. `kept` are the outputs that are wanted.
+    The norm's scale and shift are part of the map. `kept` are the outputs that are wanted, and an
+    `activation` is what they go through.
     """
 
     def __init__(
@@ -251,6 +251,7 @@ class _Affine:
         rows: int,
         norm: nn.Module | None = None,
         kept: slice = slice(None),
+        activation: nn.Module | None = None,
     ) -> None:
         weight, bias = linear.weight[kept], linear.bias[kept]
         self.eps: float | None = None
@@ -258,22 +259,13 @@ class _Affine:
             self.eps = norm.eps
             bias = bias + weight @ norm.bias
             weight = weight * norm.weight
-        self.rows, self.bias = rows, bias
-        self.packed = MKL and weight.device.type == "cpu" and weight.dtype == torch.float32
-        self.weight = weight if self.packed else weight.T.contiguous()
-        if self.packed:
-            self.pack = torch.ops.mkl._mkl_reorder_linear_weight(weight.contiguous(), rows)
+        self.product = PackedLinear(weight, bias, rows, activation)
 
     def __call__(self, value: Tensor) -> Tensor:
         """Vectors (rows, out) of vectors (rows, in)."""
         if self.eps is not None:
             value = functional.layer_norm(value, value.shape[-1:], eps=self.eps)
-        if self.packed:
-            made: Tensor = torch.ops.mkl._mkl_linear(
-                value, self.pack, self.weight, self.bias, self.rows
-            )
-            return made
-        return torch.addmm(self.bias, value, self.weight)
+        return self.product(value)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from survbench.errors import InputError
-from survbench.learn import diffusion
+from survbench.learn import packed
 from survbench.learn.denoiser_training import Lesson, train_denoisers
 from survbench.learn.diffusion import (
     Denoiser,
@@ -165,12 +165,12 @@ def test_generators_trained_together_are_those_trained_one_after_the_other(
         assert float(max(moved)) > 2e-3
 
 
-@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("kernel", packed.kernels())
 @torch.no_grad()
 def test_sampling_asks_the_denoiser_at_every_level(
-    packed: bool, monkeypatch: pytest.MonkeyPatch
+    kernel: packed.Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(diffusion, "MKL", packed and diffusion.MKL)
+    monkeypatch.setattr(packed, "kernels", lambda: (kernel,))
     options = replace(SMALL, width=16, heads=4, denoiser_layers=3)
     torch.manual_seed(0)
     model = LatentDiffusion(options, constants=1)

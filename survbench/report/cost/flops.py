@@ -278,8 +278,13 @@ def _addmm(bias: Tensor, left: Tensor, right: Tensor, **_: Any) -> int:
     return _mm(left, right)
 
 
-def _packed_linear(value: Shape, _: Any, weight: Shape, *__: Any, **___: Any) -> int:
+def _mkl_linear(value: Shape, _: Any, weight: Shape, *__: Any, **___: Any) -> int:
     """A dense layer whose weights MKL has laid out for itself."""
+    return 2 * math.prod(value) * weight[0]
+
+
+def _onednn_linear(value: Shape, weight: Shape, *_: Any, **__: Any) -> int:
+    """A dense layer whose weights oneDNN has laid out for itself."""
     return 2 * math.prod(value) * weight[0]
 
 
@@ -316,4 +321,6 @@ FORMULAS: dict[Any, Callable[..., int]] = {
     _aten.linalg_cholesky_ex: _cholesky,
 }
 if hasattr(torch.ops.mkl, "_mkl_linear"):
-    FORMULAS[torch.ops.mkl._mkl_linear] = _packed_linear
+    FORMULAS[torch.ops.mkl._mkl_linear] = _mkl_linear
+if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    FORMULAS[torch.ops.mkldnn._linear_pointwise] = _onednn_linear

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from survbench.learn import diffusion
+from survbench.learn import diffusion, packed
 from survbench.learn.experts import ConvExpert, ExpertLayer
 from survbench.learn.fusion import KroneckerFusion
 from survbench.learn.low_rank import LowRankFusion
@@ -143,11 +143,11 @@ def test_distances_are_one_multiply_add_for_each_column_of_a_pair(p: float, rows
     assert flops(lambda: torch.cdist(left, right, p=p)) == 2 * rows * 30 * 8
 
 
-@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("kernel", packed.kernels())
 def test_sampling_is_its_steps_and_what_is_computed_once(
-    packed: bool, monkeypatch: pytest.MonkeyPatch
+    kernel: packed.Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(diffusion, "MKL", packed and diffusion.MKL)
+    monkeypatch.setattr(packed, "kernels", lambda: (kernel,))
     layers, steps, width, rows, length = 4, 5, 32, 6, 4  # 2 patients by 3 samples; 4 tokens
     options = diffusion.DiffusionOptions(
         width=width, heads=2, denoiser_layers=layers, ddim_steps=steps
