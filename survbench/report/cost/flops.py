@@ -278,14 +278,9 @@ def _addmm(bias: Tensor, left: Tensor, right: Tensor, **_: Any) -> int:
     return _mm(left, right)
 
 
-def _mkl_linear(value: Shape, _: Any, weight: Shape, *__: Any, **___: Any) -> int:
-    """A dense layer whose weights MKL has laid out for itself."""
-    return 2 * math.prod(value) * weight[0]
-
-
-def _onednn_linear(value: Shape, weight: Shape, *_: Any, **__: Any) -> int:
-    """A dense layer whose weights oneDNN has laid out for itself."""
-    return 2 * math.prod(value) * weight[0]
+def _packed_linear(value: Shape, *_: Any, out_shape: Shape, **__: Any) -> int:
+    """A dense layer whose weights a library has laid out for itself."""
+    return 2 * math.prod(value) * out_shape[-1]
 
 
 def _is_sparse(matrix: Tensor) -> bool:
@@ -320,7 +315,6 @@ FORMULAS: dict[Any, Callable[..., int]] = {
     _aten.linalg_inv_ex: _inverse,
     _aten.linalg_cholesky_ex: _cholesky,
 }
-if hasattr(torch.ops.mkl, "_mkl_linear"):
-    FORMULAS[torch.ops.mkl._mkl_linear] = _mkl_linear
-if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-    FORMULAS[torch.ops.mkldnn._linear_pointwise] = _onednn_linear
+for _library, _operator in (("mkl", "_mkl_linear"), ("mkldnn", "_linear_pointwise")):
+    if hasattr(getattr(torch.ops, _library), _operator):  # not in every build of torch
+        FORMULAS[getattr(getattr(torch.ops, _library), _operator)] = _packed_linear
