@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 AttentionKind = Literal["nystrom", "exact", "auto"]
+FEW = 64  # tokens up to which a convolution along them is cheaper as a matrix
 
 
 class NystromOptions(TypedDict, total=False):
@@ -178,6 +179,12 @@ class NystromAttention(nn.Module):
         """Values (B, A, lead or L, E) by plain softmax attention, and the value convolution."""
         q, k, v = self.project(token, mask, lead)
         visible = None if mask is None else mask[:, None, None, :]
+        if self.residual is not None and v.shape[2] <= FEW:
+            score = q @ k.mT
+            if visible is not None:
+                score = score.masked_fill(~visible, torch.finfo(score.dtype).min)
+            kernel = self.residual.weight.flatten(1)
+            return (score.softmax(dim=-1) + convolving(kernel, q.shape[2], v.shape[2])) @ v
         mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=visible, scale=1.0)
         if self.residual is not None:
             reach = None if lead is None else self.residual.kernel_size[0] // 2 + lead
@@ -251,6 +258,16 @@ class NystromAttention(nn.Module):
             scale = pinv_scale(between, over=self.scale_over)
             inverse = pinv(between, self.iterations, scale=scale)
         return (kernel.to_landmark @ inverse.to(v.dtype)) @ (kernel.from_landmark @ v)
+
+
+def convolving(kernel: Tensor, rows: int, length: int) -> Tensor:
+    """Matrices (A, rows, L) that convolve L values with kernels (A, K), K odd.
+
+    The first `rows` of what `torch.nn.functional.conv1d` gives with padding K // 2.
+    """
+    beyond = length - 1 - kernel.shape[1] // 2  # below 0 where its ends meet no value at all
+    offset = functional.pad(kernel, (beyond, beyond))  # (A, 2 L - 1), of L - 1 to the left first
+    return offset.unfold(1, length, 1).flip(1)[:, :rows]
 
 
 def _softmax(score: Tensor, row: Tensor | None, column: Tensor | None) -> Tensor:

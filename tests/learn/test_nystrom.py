@@ -1,9 +1,11 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from survbench.errors import InputError
-from survbench.learn.nystrom import AttentionKind, NystromAttention, pinv, pinv_scale
+from survbench.learn import nystrom
+from survbench.learn.nystrom import AttentionKind, NystromAttention, convolving, pinv, pinv_scale
 
 
 def attention(
@@ -120,6 +122,29 @@ def test_exact_attention_masked_equals_unpadded() -> None:
     layer, token = attention("exact"), tokens(1, 9)
     mask = torch.tensor([[True] * 5 + [False] * 4])
     torch.testing.assert_close(layer(token, mask)[:, :5], layer(token[:, :5]))
+
+
+@pytest.mark.parametrize("size", [1, 5, 33])
+@pytest.mark.parametrize("length", [1, 2, 7, 40])
+def test_a_convolution_as_a_matrix_is_torchs(length: int, size: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    kernel = torch.randn(2, size, generator=draw, dtype=torch.float64)
+    value = torch.randn(1, 2, length, generator=draw, dtype=torch.float64)
+    expected = functional.conv1d(value, kernel[:, None], padding=size // 2, groups=2)[0]
+    for rows in (1, length):
+        found = (convolving(kernel, rows, length) @ value[0, ..., None])[..., 0]
+        torch.testing.assert_close(found, expected[:, :rows])
+
+
+@pytest.mark.parametrize("lead", [None, 2])
+def test_a_handful_of_tokens_gets_what_many_get(
+    lead: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, token = attention("exact"), tokens(2, 9)
+    mask = torch.tensor([[True] * 9, [True] * 5 + [False] * 4])
+    few = layer(token, mask, lead=lead)
+    monkeypatch.setattr(nystrom, "FEW", 0)
+    torch.testing.assert_close(few, layer(token, mask, lead=lead))
 
 
 @pytest.mark.parametrize(("length", "kind"), [(4, "exact"), (5, "nystrom")])
