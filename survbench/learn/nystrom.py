@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 AttentionKind = Literal["nystrom", "exact", "auto"]
-FEW = 64  # tokens up to which a convolution along them is cheaper as a matrix
+FEW = 40  # tokens up to which convolving them by a matrix is cheaper, at the papers' widths
 
 
 class NystromOptions(TypedDict, total=False):
