@@ -296,11 +296,7 @@ def _flags(one: _Setting) -> tuple[str, ...]:
     """Remarks on how a row was trained."""
     record = one.cells[0].record
     contract, setting = record["contract"], record["setting"]
-    flags = []
-    known = [cell.record.get("train_c_index") for cell in one.cells]
-    reached = [value for value in known if value is not None]
-    if reached and np.mean(reached) < UNDER_FITTED and one.name[1] not in UNRANKED:
-        flags.append(f"under-fitted: C-index in training {np.mean(reached):.3f}")
+    flags = _under_fitted(one)
     if setting["config"].get("sampler") == "balanced":
         flags.append("balanced sampler: survival (IBS) not calibrated")
     masked = {name for name, _ in Regime.parse(setting["train_regime"]).rates}
@@ -308,6 +304,17 @@ def _flags(one: _Setting) -> tuple[str, ...]:
     if contract["fill"] and masked & needed:
         flags.append("what was missing in training was filled in")
     return tuple(flags)
+
+
+def _under_fitted(one: _Setting) -> list[str]:
+    """Remark on fits that have not learnt their training patients, whom a mean could hide."""
+    known = [cell.record.get("train_c_index") for cell in one.cells]
+    reached = [value for value in known if value is not None]
+    low = [value for value in reached if value < UNDER_FITTED]
+    if not low or one.name[1] in UNRANKED:
+        return []
+    which = "" if len(low) == len(reached) else f" in {len(low)} of {len(reached)} fits"
+    return [f"under-fitted{which}: C-index in training {np.mean(low):.3f}"]
 
 
 def _cohort_notes(info: dict[str, Any]) -> tuple[str, ...]:

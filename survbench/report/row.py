@@ -13,7 +13,7 @@ from survbench.score.predictions import Estimate
 
 CONTROLS = ("clinical", "site")  # stand above every board, never ranked
 UNRANKED = (*CONTROLS, *TRUTH)
-UNDER_FITTED = 0.65  # C-index in training below which a row is flagged
+UNDER_FITTED = 0.65  # C-index in training below which a fit is flagged
 NAN = float("nan")
 NO_ESTIMATE = Estimate.none("")
 

@@ -135,6 +135,13 @@ def test_remarks_on_training_are_flags(tmp_path: Path) -> None:
     assert only(rows, method="clinical").about.flags == ()
 
 
+def test_one_fit_that_learnt_nothing_is_not_hidden_by_the_mean(tmp_path: Path) -> None:
+    write_method(tmp_path, "adamhf", folds=(0, 1), train_c_index=0.95)
+    write_method(tmp_path, "adamhf", folds=(2,), train_c_index=0.54)
+    row = only(leaderboard(tmp_path))
+    assert row.about.flags == ("under-fitted in 1 of 3 fits: C-index in training 0.540",)
+
+
 def test_controls_stand_on_top_and_the_best_comes_first(tmp_path: Path) -> None:
     for stream, method in enumerate(("abmil", "site", "must", "clinical", "oracle")):
         write_method(tmp_path, method, stream=stream)
