@@ -1,5 +1,7 @@
 """Small patients that the tests of several methods share."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -53,3 +55,17 @@ def everybody(method: NeuralMethod, data: Cohort, missing: str = "none") -> Batc
     made.interval = torch.arange(len(seen)) % method.widths.intervals
     made.event = (torch.arange(len(seen)) % 2).float()
     return made
+
+
+@torch.no_grad()
+def never_read(method: NeuralMethod, gone: str) -> None:
+    """NaN in place of a modality reaches those who have it, and nobody who lacks it."""
+    batch = everybody(method, cohort(n=12, seed=5), missing=f"{gone}@0.5")
+    clean = method.infer(batch).logits
+    has = batch.modalities[gone].rows
+    lack = sorted(set(range(12)) - set(has.tolist()))
+    (batch.bags("P").features if gone == "P" else batch.genes("G").values).fill_(math.nan)
+    found = method.infer(batch).logits
+    assert lack
+    assert torch.equal(found[lack], clean[lack])
+    assert bool(found[has].isnan().all())

@@ -11,7 +11,7 @@ from torch import Tensor
 from survbench.cohort import Cohort
 from survbench.learn import Batch, Widths
 from survbench.methods.m3care import Blend, Encoder, M3Care, M3CareConfig, M3CareNet, positions
-from tests.methods.patients import cohort, everybody
+from tests.methods.patients import cohort, everybody, never_read
 
 TINY = M3CareConfig(width=16, heads=2, epochs=1, batch=16, neighbours=20)
 GENE_GROUPS = (89, 334, 534, 471, 1510, 482)
@@ -113,28 +113,9 @@ def test_training_patients_do_not_hear_their_own_entry(care: M3Care) -> None:
     assert torch.equal(within.neighbours, without.neighbours + 1)
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("gone", ["P", "G"])
 def test_what_is_missing_is_never_read(care: M3Care, gone: str) -> None:
-    batch = everybody(care, cohort(n=12, seed=5), missing=f"{gone}@0.5")
-    clean = care.infer(batch).logits
-    absent = sorted(set(range(12)) - set(batch.modalities[gone].rows.tolist()))
-    (batch.bags("P").features if gone == "P" else batch.genes("G").values).fill_(math.nan)
-    found = care.infer(batch).logits
-    assert absent
-    assert torch.equal(found[absent], clean[absent])
-    assert bool(found[batch.modalities[gone].rows].isnan().any())
-
-
-@pytest.mark.parametrize("missing", ["none", "P", "G", "P@0.4+G@0.4"])
-def test_company_order_and_chunks_change_no_prediction(care: M3Care, missing: str) -> None:
-    data = cohort(n=30, seed=4)
-    whole = care.predict(data, missing=missing)
-    reverse = care.predict(data.select(np.arange(30)[::-1]), missing=missing)
-    np.testing.assert_allclose(reverse.risk[::-1], whole.risk, atol=1e-5, rtol=0)
-    for row in (0, 7):
-        alone = care.predict(data.select(np.array([row])), missing=missing)
-        np.testing.assert_allclose(alone.risk[0], whole.risk[row], atol=1e-5, rtol=0)
+    never_read(care, gone)
 
 
 def test_a_step_with_one_bank_sample_is_the_same_together_and_singly() -> None:

@@ -1,4 +1,3 @@
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,12 @@ from torch import Tensor
 
 from survbench.cohort import Cohort
 from survbench.errors import InputError
-from survbench.learn import Batch, Widths, nll_surv
+from survbench.learn import Widths, nll_surv
 from survbench.learn.buckets import selected
 from survbench.learn.latents import Latents
 from survbench.learn.subspace import inside, outside
 from survbench.methods.must import MUST, MUSTConfig, MUSTNet, WarmHead
-from tests.methods.patients import cohort
+from tests.methods.patients import cohort, everybody, never_read
 
 TINY = MUSTConfig(
     width=16,
@@ -44,14 +43,6 @@ def fitted(data: Cohort | None = None, *, missing: str = "none", **options: Any)
 @pytest.fixture(scope="module")
 def must() -> MUST:
     return fitted()
-
-
-def everybody(method: MUST, data: Cohort, missing: str = "none") -> Batch:
-    """All patients of a cohort in one batch, as the suite hands them to the method."""
-    from survbench.cohort import Regime
-
-    seen = method._scaled(Regime.parse(missing).apply(data).cohort)
-    return Batch.of(seen, np.arange(len(seen)))
 
 
 def weights(method: MUST) -> dict[str, Tensor]:
@@ -102,20 +93,6 @@ def test_basis_is_orthonormal_after_training(must: MUST) -> None:
     torch.testing.assert_close(basis.mT @ basis, torch.eye(4), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("missing", ["none", "P", "G", "P@0.4+G@0.4"])
-def test_company_order_and_chunks_change_no_prediction(must: MUST, missing: str) -> None:
-    data = cohort(n=30, seed=4)
-    whole = must.predict(data, missing=missing)
-    assert bool(np.isfinite(whole.risk).all())
-    assert whole.survival is not None
-    assert bool((np.diff(whole.survival, axis=1) <= 1e-12).all())
-    reverse = must.predict(data.select(np.arange(30)[::-1]), missing=missing)
-    np.testing.assert_allclose(reverse.risk[::-1], whole.risk, atol=1e-5, rtol=0)
-    for row in (0, 7):
-        alone = must.predict(data.select(np.array([row])), missing=missing)
-        np.testing.assert_allclose(alone.risk[0], whole.risk[row], atol=1e-5, rtol=0)
-
-
 def test_other_seeds_sample_other_latents(must: MUST) -> None:
     first, again = must._noise("G", "a"), must._noise("G", "a")
     assert torch.equal(first, again)
@@ -124,27 +101,15 @@ def test_other_seeds_sample_other_latents(must: MUST) -> None:
     assert not torch.allclose(first, must._noise("P", "a"))
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("gone", ["P", "G"])
 def test_what_is_missing_is_never_read(must: MUST, gone: str) -> None:
-    batch = everybody(must, cohort(n=12, seed=5), missing=f"{gone}@0.5")
-    clean = must.infer(batch).logits
-    modality = batch.modalities[gone]
-    absent = sorted(set(range(12)) - set(modality.rows.tolist()))
-    values = batch.bags("P").features if gone == "P" else batch.genes("G").values
-    values.fill_(math.nan)
-    found = must.infer(batch).logits
-    assert absent
-    assert torch.equal(found[absent], clean[absent])
-    assert bool(found[modality.rows].isnan().any())
+    never_read(must, gone)
 
 
 @torch.no_grad()
 def test_incomplete_training_patients_only_survive(must: MUST) -> None:
     data = cohort(n=10, seed=5)
     batch = everybody(must, data, missing="G@0.5")
-    batch.interval = torch.arange(10) % must.widths.intervals
-    batch.event = (torch.arange(10) % 2).float()
     loss, latents = must.loss(must.net, batch), must.net.encoder(batch)
     only = nll_surv(must.net(batch), *batch.outcome)
     rows = latents.complete

@@ -23,7 +23,7 @@ from survbench.methods.shaspec import (
     random_subset,
     standardised,
 )
-from tests.methods.patients import everybody
+from tests.methods.patients import everybody, never_read
 from tests.parity.fixture import widths
 
 SMALL = ShaSpecConfig(width=16, epochs=2, batch=16)
@@ -208,19 +208,9 @@ def test_patients_together_equal_one_by_one(shaspec: ShaSpec, missing: str) -> N
         torch.testing.assert_close(logits[row], shaspec.net(alone)[0], atol=1e-6, rtol=1e-5)
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("gone", ["P", "G"])
 def test_what_is_missing_is_never_read(shaspec: ShaSpec, gone: str) -> None:
-    batch = everybody(shaspec, cohort(n=12, seed=5), missing=f"{gone}@0.5")
-    clean = shaspec.infer(batch).logits
-    modality = batch.modalities[gone]
-    absent = sorted(set(range(12)) - set(modality.rows.tolist()))
-    values = batch.bags("P").features if gone == "P" else batch.genes("G").values
-    values.fill_(math.nan)
-    found = shaspec.infer(batch).logits
-    assert absent
-    assert torch.equal(found[absent], clean[absent])
-    assert bool(found[modality.rows].isnan().all())
+    never_read(shaspec, gone)
 
 
 @torch.no_grad()

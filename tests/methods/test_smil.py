@@ -1,4 +1,3 @@
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from survbench.errors import InputError
 from survbench.learn import Batch, Widths, nll_surv
 from survbench.learn.drawn_bags import DrawnBags
 from survbench.methods.smil import SMIL, SMILConfig, SMILNet
-from tests.methods.patients import cohort, everybody
+from tests.methods.patients import cohort, everybody, never_read
 
 TINY = SMILConfig(width=8, hidden=8, priors=3, epochs=1, meta_epochs=1, batch=16)
 GENE_GROUPS = (89, 334, 534, 471, 1510, 482)
@@ -167,28 +166,9 @@ def test_the_loss_of_a_step_is_the_mean_of_each_half() -> None:
     )
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("gone", ["P", "G"])
 def test_what_is_missing_is_never_read(smil: SMIL, gone: str) -> None:
-    batch = everybody(smil, cohort(n=12, seed=5), missing=f"{gone}@0.5")
-    clean = smil.infer(batch).logits
-    absent = sorted(set(range(12)) - set(batch.modalities[gone].rows.tolist()))
-    (batch.bags("P").features if gone == "P" else batch.genes("G").values).fill_(math.nan)
-    found = smil.infer(batch).logits
-    assert absent
-    assert torch.equal(found[absent], clean[absent])
-    assert bool(found[batch.modalities[gone].rows].isnan().any())
-
-
-@pytest.mark.parametrize("missing", ["none", "P", "G", "P@0.4+G@0.4"])
-def test_company_order_and_chunks_change_no_prediction(smil: SMIL, missing: str) -> None:
-    data = cohort(n=30, seed=4)
-    whole = smil.predict(data, missing=missing)
-    reverse = smil.predict(data.select(np.arange(30)[::-1]), missing=missing)
-    np.testing.assert_allclose(reverse.risk[::-1], whole.risk, atol=1e-5, rtol=0)
-    for row in (0, 7):
-        alone = smil.predict(data.select(np.array([row])), missing=missing)
-        np.testing.assert_allclose(alone.risk[0], whole.risk[row], atol=1e-5, rtol=0)
+    never_read(smil, gone)
 
 
 def test_fidelity_is_told_of_what_was_masked(smil: SMIL) -> None:
