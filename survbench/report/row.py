@@ -13,6 +13,7 @@ from survbench.score.predictions import Estimate
 
 CONTROLS = ("clinical", "site")  # stand above every board, never ranked
 UNRANKED = (*CONTROLS, *TRUTH)
+_SHORT = 16  # characters of a changed config that stand beside the name of its method
 UNDER_FITTED = 0.65  # C-index in training below which a fit is flagged
 NAN = float("nan")
 NO_ESTIMATE = Estimate.none("")
@@ -177,8 +178,18 @@ class Row:
 
     @property
     def ranked(self) -> bool:
-        """Whether the row takes part in the ranking of its board and regime."""
-        return self.scored and self.about.whole and self.method not in UNRANKED
+        """Whether the row takes part in the ranking of its board and regime.
+
+        A config that was changed is a variant beside the ranking, as what it was changed for may
+        be these very numbers.
+        """
+        whole = self.scored and self.about.whole
+        return whole and not self.changed and self.method not in UNRANKED
+
+    @property
+    def name(self) -> str:
+        """Method, with what was changed in its config where that fits a column of a table."""
+        return f"{self.method} {self.changed}" if 0 < len(self.changed) <= _SHORT else self.method
 
     @cached_property
     def values(self) -> dict[str, str | int | float]:
@@ -190,10 +201,15 @@ FIELDS = tuple(entry.name for entry in fields(Row) if entry.name != "about")
 
 
 def rank_order(row: Row) -> tuple[object, ...]:
-    """Sort key: nothing missing first, then by regime; controls on top, best first, dashes last."""
+    """Sort key: nothing missing first, then by regime.
+
+    Of a regime: controls, then best first, then dashes; then variants, method by method.
+    """
     control = CONTROLS.index(row.method) if row.method in CONTROLS else len(CONTROLS)
     regime = (row.regime != "none", row.regime.count("@"), row.regime.count("+"), row.regime)
-    return (*regime, control, not row.scored, -row.c_index if row.scored else 0.0, row.method)
+    best = (not row.scored, -row.c_index if row.scored else 0.0)
+    place = (True, row.method, *best) if row.changed else (False, control, *best)
+    return (*regime, *place, row.method)
 
 
 def board_key(row: Row) -> tuple[str, ...]:

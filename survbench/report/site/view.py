@@ -152,7 +152,7 @@ def _row_view(
 ) -> RowView:
     row = line.row
     named = zip(cells.header, texts, strict=True)
-    search = [row.method, row.setting, row.cohort, row.preset, *line.notes]
+    search = [row.method, row.changed, row.setting, row.cohort, row.preset, *line.notes]
     return RowView(
         id=f"row-{_digest(board_id, row.method, row.setting, row.regime)}",
         row=row,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -53,7 +53,7 @@ class Board:
         Sentences on patients, folds, seeds and what every sign and column means; those about a
         column are for tables that show it.
     lines : tuple of Line
-        Controls first, then best first, regime by regime.
+        Controls first, then best first, then changed configs, regime by regime.
     preset : str
         Whose board it is; a row may belong to the boards of several presets.
     """
@@ -104,20 +104,20 @@ def emphasis_of(values: Iterable[float]) -> list[str]:
 
 def _board(preset: str, rows: Sequence[Row]) -> Board:
     seeds = max((row.about.seeds for row in rows), key=len)
-    twice = {
-        (row.method, row.regime)
-        for row in rows
-        if sum((row.method, row.regime) == (other.method, other.regime) for other in rows) > 1
-    }
+    twice = {what for what, count in Counter(map(_what, rows)).items() if count > 1}
     lines: list[Line] = []
     for _, group in groupby(rows, key=lambda row: row.regime):
         members, rank = list(group), 0
         emphasis = emphasis_of(row.c_index if row.ranked else math.nan for row in members)
         for row, how in zip(members, emphasis, strict=True):
             rank += row.ranked
-            notes = _notes(row, seeds, twice=(row.method, row.regime) in twice)
+            notes = _notes(row, seeds, twice=_what(row) in twice)
             lines.append(Line(str(rank) if row.ranked else "", row, notes, how))
     return Board(_title(preset, rows), tuple(caption(rows, seeds)), tuple(lines), preset)
+
+
+def _what(row: Row) -> tuple[str, str, str]:
+    return row.method, row.changed, row.regime
 
 
 def _notes(row: Row, seeds: Sequence[int], *, twice: bool) -> tuple[str, ...]:

@@ -105,7 +105,9 @@ def _about_signs(rows: Sequence[Row]) -> Iterable[str]:
         f"*: what is missing was filled in (fill: {', '.join(fills) or 'none here'}); "
         f"{NONE}: no number, a note says why."
     )
-    yield f"Ranked within one missing regime; {', '.join(UNRANKED)} are never ranked."
+    changed = any(row.changed for row in rows)
+    variants = ", nor is a config that was changed" if changed else ""
+    yield f"Ranked within one missing regime; {', '.join(UNRANKED)} are never ranked{variants}."
     references: dict[tuple[str, int], list[str]] = defaultdict(list)
     for row in rows:
         if row.about.comparison:

@@ -115,20 +115,25 @@ def _letters(number: int) -> str:
     return (_letters(before - 1) if before else "") + chr(ord("a") + last)
 
 
+_RANK: Column = ("#", lambda line: line.rank)
+_METHOD: Column = ("method", lambda line: line.row.method)
+_NAME: Column = ("method", lambda line: line.row.name)
 _FIRST: tuple[Column, ...] = (
-    ("#", lambda line: line.rank),
-    ("method", lambda line: line.row.method),
     ("missing", lambda line: line.row.regime),
     ("C-index", lambda line: c_index(line.row)),
     ("[low, high]", _interval),
     ("Uno C", _score("uno_c")),
 )
 NARROW: tuple[Column, ...] = (
+    _RANK,
+    _METHOD,
     *_FIRST,
     ("log-rank", _p_value("logrank_p")),
     ("n", lambda line: str(line.row.n)),
 )
 WIDE: tuple[Column, ...] = (
+    _RANK,
+    _NAME,
     *_FIRST,
     ("AUC", _score("auc")),
     ("IBS", _score("ibs")),
@@ -139,6 +144,4 @@ WIDE: tuple[Column, ...] = (
     ("events", lambda line: str(line.row.events)),
     ("left out", lambda line: str(line.row.left_out)),
 )
-PUBLISHED: tuple[Column, ...] = tuple(
-    column for column in _FIRST if column[0] in ("method", "missing", "C-index")
-)
+PUBLISHED: tuple[Column, ...] = (_METHOD, *_FIRST[:2])

@@ -122,7 +122,7 @@ def _cells(table: PaperTable, *, spread: bool, overall: bool | None = None) -> C
         row = line.row
         numbers = [c_index(each.row, spread=spread) if each else "" for each in line.cells]
         mean = f"{line.overall:.{DECIMALS}f}{line.star}" if math.isfinite(line.overall) else NONE
-        body.append([row.method, *line.marks, row.regime, *numbers, *[mean] * with_overall])
+        body.append([row.name, *line.marks, row.regime, *numbers, *[mean] * with_overall])
     return with_notes(header, body, [_notes(table, line) for line in table.lines])
 
 

@@ -153,7 +153,8 @@ def _order(line: PaperLine, group: Sequence[Board]) -> tuple[object, ...]:
     values = [row.c_index for row in line.rows if row.scored]
     best = line.overall if math.isfinite(line.overall) else float(np.mean(values or [0.0]))
     place = (control, not math.isfinite(line.overall), not values, -best)
-    return (regimes.index(line.row.regime), *place, method, line.row.changed)
+    changed = line.row.changed
+    return (regimes.index(line.row.regime), bool(changed), *place, method, changed)
 
 
 def _emphasised(lines: Sequence[PaperLine]) -> tuple[PaperLine, ...]:

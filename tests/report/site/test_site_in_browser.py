@@ -169,8 +169,8 @@ def test_rows_without_a_number_come_last_both_ways(open_page: Open) -> None:
 def test_names_sort_by_letter_within_what_is_missing(open_page: Open) -> None:
     page = open_page()
     head(page, "method").click()
-    assert methods(page) == ["clinical", HOSTILE, "abmil", "must", "snn"]
-    assert methods(page, "P") == [HOSTILE, "abmil", "must", "snn"]
+    assert methods(page) == ["clinical", HOSTILE, "abmil lr=0.01", "must", "snn"]
+    assert methods(page, "P") == [HOSTILE, "abmil lr=0.01", "must", "snn"]
 
 
 def test_text_and_regime_filter_rows_and_say_how_many_are_left(open_page: Open) -> None:
@@ -382,7 +382,7 @@ def test_what_screen_readers_need_is_named(open_page: Open) -> None:
         ("searchbox", "Find"),
         ("combobox", "Missing"),
         ("columnheader", "C-index"),
-        ("rowheader", "abmil"),
+        ("rowheader", "abmil lr=0.01"),
         ("main", ""),
     ):
         assert (role, name) in roles, (role, name)

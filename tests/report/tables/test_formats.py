@@ -185,9 +185,20 @@ def test_control_characters_of_a_message_do_not_reach_the_terminal() -> None:
 
 
 def test_same_method_twice_names_its_settings() -> None:
-    text = render([ROW, replace(ROW, setting="fedcba987654", changed="lr=0.1", c_index=0.5)])
+    text = render([ROW, replace(ROW, setting="fedcba987654", c_index=0.5)])
     assert "setting 0123456789ab" in text
+    assert "setting fedcba987654" in text
+
+
+def test_a_changed_config_stands_below_and_is_never_ranked() -> None:
+    variant = replace(ROW, setting="fedcba987654", changed="lr=0.1", c_index=0.99)
+    (board,) = boards([variant, ROW])
+    assert [(line.rank, line.row.changed) for line in board.lines] == [("1", ""), ("", "lr=0.1")]
+    text = render([variant, ROW])
     assert "changed: lr=0.1" in text
+    assert "setting 0123456789ab" not in text
+    assert "never ranked, nor is a config that was changed" in " ".join(text.split())
+    assert f"{ROW.method} lr=0.1 |" in render([variant, ROW], "github")
 
 
 def test_no_rows_are_told_in_words_and_empty_for_scripts() -> None:
