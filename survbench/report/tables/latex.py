@@ -101,6 +101,10 @@ def missing_at_test(regime: str) -> str:
     return f"{'nothing' if regime == 'none' else regime} missing at test"
 
 
+def _heading(row: Row) -> str:
+    return missing_at_test(row.regime) + (", another config" if row.changed else "")
+
+
 def escaped(text: str) -> str:
     """Text that LaTeX prints as it stands."""
     made = "".join(_SIGNS.get(character, character) for character in text)
@@ -114,7 +118,7 @@ def _board(board: Board) -> str:
     return latex_table(
         f"{board.title}. {counts}",
         cells,
-        [missing_at_test(line.row.regime) for line in board.lines],
+        [_heading(line.row) for line in board.lines],
         [[*[""] * at, line.emphasis] for line in board.lines],
         told,
     )

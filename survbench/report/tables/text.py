@@ -77,5 +77,5 @@ def _folded(header: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _board(board: Board) -> str:
-    regimes = [line.row.regime for line in board.lines]
-    return text_table(board.title, cells_of(board, NARROW), regimes, board.told(NARROW))
+    blocks = [(line.row.regime, bool(line.row.changed)) for line in board.lines]
+    return text_table(board.title, cells_of(board, NARROW), blocks, board.told(NARROW))

@@ -199,6 +199,7 @@ def test_a_changed_config_stands_below_and_is_never_ranked() -> None:
     assert "setting 0123456789ab" not in text
     assert "never ranked, nor is a config that was changed" in " ".join(text.split())
     assert f"{ROW.method} lr=0.1 |" in render([variant, ROW], "github")
+    assert "nothing missing at test, another config" in render([variant, ROW], "latex")
 
 
 def test_no_rows_are_told_in_words_and_empty_for_scripts() -> None:
