@@ -1,5 +1,6 @@
 """`survbench plot`: files it writes, and one-line errors that say what is there."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_every_kind_writes_its_files(
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("km", "error: plot km: --results is missing"),
+        ("km --cohort luad", "error: unknown cohort in the committed boards 'luad'."),
         ("frest --results {}", "error: unknown plot 'frest'. Did you mean 'forest'?"),
         ("km --results {} --method mst", "error: unknown method in these results 'mst'. Did you"),
         (
@@ -69,6 +70,23 @@ def test_wrong_input_is_one_line_that_says_what_is_there(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(expected.format(results))
     assert not (tmp_path / "figures").exists()
+
+
+def test_without_results_the_committed_boards_are_plotted(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, boards = tmp_path / "results", tmp_path / "boards"
+    boards.mkdir()
+    assert main(["run", "--method", "clinical", "--results", str(results)]) == 0
+    assert main(["submit", str(results), "--to", str(boards)]) == 0
+    monkeypatch.setattr("survbench.report.submissions.rendered.committed", lambda: boards)
+    words = ["plot", "km-grid", "--cohort", "demo", "--out", str(tmp_path / "figures")]
+    capsys.readouterr()
+    assert main(words) == 0
+    assert capsys.readouterr().out.split()[0].endswith("km_grid-demo.svg")
+    shutil.rmtree(boards / "demo")  # as in a wheel, which has the rendered boards alone
+    assert main(words) == 2
+    assert "carries no predictions" in capsys.readouterr().err
 
 
 def test_cost_without_measurements_says_how_to_make_them(

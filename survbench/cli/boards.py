@@ -13,6 +13,7 @@ from survbench.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from survbench.report import Row
+    from survbench.report.leaderboard import Scored
 
 FORMATS = "text, github, latex, csv or json"
 LAYOUTS = "board: all numbers; paper: methods by cohorts"
@@ -116,15 +117,16 @@ def _control(results: Path | None, cohort: str | None) -> str:
 def _contrasts(results: Path | None, cohort: str | None) -> str:
     """Table of paired differences, of a results folder or of the committed submissions."""
     from survbench.report.contrasts import contrast_rows, render_contrasts
-    from survbench.report.leaderboard import score_fits, scored_rows
-    from survbench.report.submissions.rendered import committed
-    from survbench.report.submissions.submission import submitted_fits
 
-    if results is None:
-        entries = score_fits(submitted_fits(str(committed()), cohort))
-    else:
-        entries = scored_rows(results, cohort=cohort)
-    return render_contrasts(contrast_rows(entries))
+    return render_contrasts(contrast_rows(entries_of(results, cohort)))
+
+
+def entries_of(results: Path | None, cohort: str | None) -> list[Scored]:
+    """Rows with their predictions, of a results folder or of the committed submissions."""
+    from survbench.report.leaderboard import scored_rows
+    from survbench.report.submissions.rendered import committed_entries
+
+    return committed_entries(cohort) if results is None else scored_rows(results, cohort=cohort)
 
 
 def _verify(folder: str, cohort: str | None) -> int:

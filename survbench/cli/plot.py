@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from survbench.cli.boards import entries_of
 from survbench.cli.console import listed
 from survbench.errors import InputError, UnknownNameError
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("kind")
-@click.option("--results", type=Path, help="Folder that 'survbench run' wrote.")
+@click.option(
+    "--results", type=Path, help="Folder that 'survbench run' wrote.  [default: committed boards]"
+)
 @click.option("--cohort", help="Only this cohort.")
 @click.option("--method", multiple=True, help="Only these methods: NAME[,NAME].")
 @click.option("--missing", multiple=True, help="Only these test regimes, such as P; for cost, one.")
@@ -78,19 +81,15 @@ def _of_results(
 ) -> list[Drawing]:
     from survbench.cohort import Regime
     from survbench.report.figures import KINDS, plots
-    from survbench.report.leaderboard import scored_rows
 
     if kind not in KINDS:
         plots(kind, [])  # says which there are
     regimes = {str(Regime.parse(text)) for text in missing}
-    if results is None:
-        msg = f"plot {kind}: --results is missing; name the folder that 'survbench run' wrote"
-        raise InputError(msg)
-    entries = scored_rows(results, cohort=cohort)
+    entries = entries_of(results, cohort)
     known = {entry.row.method for entry in entries}
     for name in methods:
         if entries and name not in known:
-            see = f"'survbench leaderboard --results {results}'"
+            see = f"'survbench leaderboard{f' --results {results}' if results else ''}'"
             raise UnknownNameError(kind="method in these results", name=name, known=known, see=see)
     if kind == "degradation" and regimes:
         regimes |= {"none"}  # a curve begins there
@@ -101,11 +100,11 @@ def _of_results(
         and (not regimes or entry.row.regime in regimes)
     ]
     if not chosen:
-        raise InputError(_nothing(results, entries))
+        raise InputError(_nothing(results or "the committed boards", entries))
     return plots(kind, chosen)
 
 
-def _nothing(results: Path, entries: Sequence[Scored]) -> str:
+def _nothing(results: object, entries: Sequence[Scored]) -> str:
     """What is there, where nothing was chosen."""
     if not entries:
         return f"nothing to plot: {results} holds no such results; see 'survbench leaderboard'"

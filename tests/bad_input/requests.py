@@ -151,7 +151,9 @@ OPTIONS = [
     told("a plot of no kind", "plot kmm --results .", "'kmm'", "'km'?"),
     told("a plot in no format", "plot km --results . --format gif", "unknown format 'gif'", "svg"),
     told("a plot of nothing", "plot km --results .", "nothing to plot: .", "survbench leaderboard"),
-    told("a plot of nowhere", "plot km", "--results is missing", "'survbench run' wrote"),
+    told(
+        "a plot of nowhere", "plot km --cohort x", "committed boards 'x'", "'survbench leaderboard'"
+    ),
     told("a cost without patches", "cost --method cox", "--patches is missing", "write --patches"),
     told(
         "gene widths that are words",

@@ -102,12 +102,16 @@ def _forests(entries: Sequence[Scored]) -> Iterable[Made]:
 
 
 def _grids(entries: Sequence[Scored]) -> Iterable[Made]:
-    """One grid over all cohorts for each population, preset and training regime."""
+    """One grid over all cohorts for each population, preset and training regime.
+
+    Changed configs are left out where there are others.
+    """
     groups: dict[str, list[Scored]] = defaultdict(list)
     for group in _by_board(entries):
         groups[_board_of(group[0].row)].extend(group)
     for aside, members in groups.items():
-        yield km_grid(members), aside
+        plain = [entry for entry in members if not entry.row.changed]
+        yield km_grid(plain or members), aside
 
 
 def _by_board(entries: Sequence[Scored]) -> list[list[Scored]]:

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from survbench.errors import ResultError, UnknownNameError
+from survbench.report.leaderboard import Scored, score_fits
 from survbench.report.row import FIELDS, NAN, About, Row
+from survbench.report.submissions.submission import submitted_fits
 from survbench.report.tables.records import as_csv
 
 SCHEMA = 1
@@ -39,6 +41,27 @@ def csv_names(folder: Traversable) -> list[str]:
     """Names of the CSV files in a folder, without their ending, sorted; none where it is not."""
     files = list(folder.iterdir()) if folder.is_dir() else []
     return sorted(file.name.removesuffix(".csv") for file in files if file.name.endswith(".csv"))
+
+
+def committed_entries(cohort: str | None = None) -> list[Scored]:
+    """Rows of the committed boards with their predictions, scored from the submissions.
+
+    Raises
+    ------
+    ResultError
+        This survbench carries no predictions, or a submission is damaged.
+    UnknownNameError
+        There is no board of this cohort.
+    """
+    asked(cohort, board_names(), "boards", "'survbench leaderboard'")
+    entries = score_fits(submitted_fits(str(committed()), cohort))
+    if not entries:
+        msg = (
+            "an installed survbench carries no predictions of the committed boards; use a checkout "
+            "of its repository, or name --results, the folder that 'survbench run' wrote"
+        )
+        raise ResultError(msg)
+    return entries
 
 
 def rendered_rows(cohort: str | None = None, root: Traversable | None = None) -> list[Row]:
