@@ -138,11 +138,18 @@ def _verify(folder: str, cohort: str | None) -> int:
     found = verify(root, cohort)
     for line in found.wrong:
         say(f"wrong: {line}")
-    print(
-        f"{found.boards} boards, {found.submissions} submissions, {found.rows} rows recomputed: "
-        f"{f'{len(found.wrong)} disagreements' if found.wrong else 'every number follows'}"
-    )
+    what = [
+        _counted(found.boards, "board"),
+        _counted(found.submissions, "submission"),
+        _counted(found.rows, "row"),
+    ]
+    how = _counted(len(found.wrong), "disagreement") if found.wrong else "every number follows"
+    print(f"{', '.join(what)} recomputed: {how}")
     return FAILED if found.wrong else DONE
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 @click.command()

@@ -50,7 +50,7 @@ def column(rows: Table, name: str) -> int:
 def test_what_was_submitted_is_verified(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["leaderboard", "--verify", str(root)]) == 0
     told = capsys.readouterr().out
-    assert told == "1 boards, 3 submissions, 9 rows recomputed: every number follows\n"
+    assert told == "1 board, 3 submissions, 9 rows recomputed: every number follows\n"
 
 
 def test_a_board_reads_back_as_it_was_rendered(root: Path) -> None:
