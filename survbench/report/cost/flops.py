@@ -315,6 +315,6 @@ FORMULAS: dict[Any, Callable[..., int]] = {
     _aten.linalg_inv_ex: _inverse,
     _aten.linalg_cholesky_ex: _cholesky,
 }
-for _library, _operator in (("mkl", "_mkl_linear"), ("mkldnn", "_linear_pointwise")):
-    if hasattr(getattr(torch.ops, _library), _operator):  # not in every build of torch
-        FORMULAS[getattr(getattr(torch.ops, _library), _operator)] = _packed_linear
+for _library, _linear in ((torch.ops.mkl, "_mkl_linear"), (torch.ops.mkldnn, "_linear_pointwise")):
+    if hasattr(_library, _linear):  # not in every build of torch
+        FORMULAS[getattr(_library, _linear)] = _packed_linear
