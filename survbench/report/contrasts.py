@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,8 @@ from survbench.errors import ResultError
 from survbench.report.leaderboard import Scored
 from survbench.report.row import UNRANKED, Row
 from survbench.report.tables import WIDTH
-from survbench.score.contrast import COMPARATOR, Contrast, contrasts, other_patients
+from survbench.score.contrast import COMPARATOR, Compared, Contrast, contrasts, other_patients
+from survbench.score.predictions import FoldPredictions
 
 HEADER = ["method", "added value", "loss", "rescue", "", "n for .05"]
 CAPTION = (
@@ -78,7 +80,7 @@ def contrast_rows(entries: Sequence[Scored]) -> Contrasts:
         There is no comparator for any row; the message says what to run.
     """
     scored = [entry for entry in entries if entry.folds]
-    made: list[ContrastRow] = []
+    asked: dict[frozenset[tuple[int, str]], list[tuple[Row, str, Compared]]] = defaultdict(list)
     left_out: dict[str, str] = {}
     for entry in scored:
         row = entry.row
@@ -90,19 +92,29 @@ def contrast_rows(entries: Sequence[Scored]) -> Contrasts:
         if complete is None or base is None:
             why = f"no row of {'its own with nothing missing' if complete is None else name}"
         else:
-            rows = (complete.folds, entry.folds, base.folds)
-            why = other_patients(rows)
+            compared = (complete.folds, entry.folds, base.folds)
+            why = other_patients(compared)
             if not why:
-                made.append(ContrastRow(row, name, *contrasts(*rows)))
+                asked[_patients(entry.folds)].append((row, name, compared))
         if why:
-            left_out[f"{_place(row)}: {_name(row)} without {row.regime}"] = why
-    if left_out and not made:
+            left_out[f"{_place(row)}: {row.full_name}{row.mark} without {row.regime}"] = why
+    if left_out and not asked:
         needed = "; ".join(
             f"--method {method} --set {changed}" for method, changed in COMPARATOR.values()
         )
         msg = f"no comparator among these results; run on the same cohort and folds: {needed}"
         raise ResultError(msg)
+    made = [
+        ContrastRow(row, name, *three)
+        for group in asked.values()
+        for (row, name, _), three in zip(group, contrasts([each[2] for each in group]), strict=True)
+    ]
     return Contrasts(made, left_out)
+
+
+def _patients(folds: Iterable[FoldPredictions]) -> frozenset[tuple[int, str]]:
+    """Whom a row predicts: fold and case."""
+    return frozenset((fold.fold, case) for fold in folds for case in fold.case_id.tolist())
 
 
 def _is_asked(row: Row) -> bool:
@@ -150,10 +162,6 @@ def _title(one: ContrastRow) -> str:
     return f"{_place(one.row)}\nwithout {one.row.regime}, against {one.comparator}"
 
 
-def _name(row: Row) -> str:
-    return " ".join(part for part in (row.method, row.changed) if part) + row.mark
-
-
 def _place(row: Row) -> str:
     trained = "nothing" if row.train_regime == "none" else row.train_regime
     return (
@@ -169,7 +177,7 @@ def _order(one: ContrastRow) -> tuple[float, str]:
 def _cells(one: ContrastRow) -> list[str]:
     needed = one.rescue.needed[-1].patients.value
     return [
-        _name(one.row),
+        one.row.full_name + one.row.mark,
         *(_shown(each) for each in (one.added_value, one.loss, one.rescue)),
         one.rescue.verdict,
         f"{needed:.0f}" if math.isfinite(needed) else "-",

@@ -187,9 +187,14 @@ class Row:
         return whole and not self.changed and self.method not in UNRANKED
 
     @property
+    def full_name(self) -> str:
+        """Method, with what was changed in its config."""
+        return f"{self.method} {self.changed}".rstrip()
+
+    @property
     def name(self) -> str:
-        """Method, with what was changed in its config where that fits a column of a table."""
-        return f"{self.method} {self.changed}" if 0 < len(self.changed) <= _SHORT else self.method
+        """The full name where it fits a column of a table, else the method."""
+        return self.full_name if len(self.changed) <= _SHORT else self.method
 
     @cached_property
     def values(self) -> dict[str, str | int | float]:

@@ -24,6 +24,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 from scipy.special import ndtri
@@ -38,6 +39,9 @@ COMPARATOR: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 DIFFERENCES = (0.02, 0.05)
 POWER = 0.8
+Compared: TypeAlias = tuple[
+    Sequence[FoldPredictions], Sequence[FoldPredictions], Sequence[FoldPredictions]
+]  # complete, missing, comparator
 _SAME = 1e-12  # a standard deviation below this is rounding error
 
 
@@ -87,35 +91,31 @@ class Contrast:
 
 
 def contrasts(
-    complete: Sequence[FoldPredictions],
-    missing: Sequence[FoldPredictions],
-    comparator: Sequence[FoldPredictions],
-    *,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> tuple[Contrast, Contrast, Contrast]:
-    """Added value, loss and rescue of one setting under one regime.
+    asked: Sequence[Compared], *, draws: int = DRAWS, seed: int = 0
+) -> list[tuple[Contrast, Contrast, Contrast]]:
+    """Added value, loss and rescue of settings under a regime, each row resampled once.
 
     Parameters
     ----------
-    complete, missing : sequence of FoldPredictions
-        All folds and seeds of the setting under `none` and under the regime.
-    comparator : sequence of FoldPredictions
-        All folds and seeds of the regime's `COMPARATOR`.
+    asked : sequence of (complete, missing, comparator)
+        All folds and seeds of a setting under `none`, of the same under the regime, and of the
+        regime's `COMPARATOR`; all of them predict the same patients.
     draws, seed : int
         Of the bootstrap; the same draws as every other interval of this cohort.
 
     Raises
     ------
     ResultError
-        The three do not predict the same patients in the same folds.
+        Two rows do not predict the same patients in the same folds.
     """
-    rows = (complete, missing, comparator)
+    rows = list({id(row): row for compared in asked for row in compared}.values())
+    if not rows:
+        return []
     if reason := other_patients(rows):
         raise ResultError(reason)
     observed, drawn = c_indices(rows), bootstrap(rows, draws=draws, seed=seed)
-    first = {(cell.fold, case): dead for cell in complete for case, dead in _outcomes(cell)}
-    patients, events = len(first), sum(first.values())
+    dead = {(cell.fold, case): event for cell in rows[0] for case, event in _outcomes(cell)}
+    patients, events = len(dead), sum(dead.values())
 
     def contrast(name: str, of: int, against: int) -> Contrast:
         difference = drawn[:, of] - drawn[:, against]
@@ -123,7 +123,14 @@ def contrasts(
         value = float(observed[of] - observed[against])
         return Contrast(name, value, *interval(difference), needed)
 
-    return contrast("added value", 0, 2), contrast("loss", 0, 1), contrast("rescue", 1, 2)
+    place = {id(row): number for number, row in enumerate(rows)}
+    made = []
+    for compared in asked:
+        complete, missing, comparator = (place[id(row)] for row in compared)
+        added = contrast("added value", complete, comparator)
+        loss = contrast("loss", complete, missing)
+        made.append((added, loss, contrast("rescue", missing, comparator)))
+    return made
 
 
 def patients_needed(

@@ -24,7 +24,7 @@ def row(stream: int, *, noise: float = 0.0, seeds: int = 1) -> list[FoldPredicti
 
 def test_the_three_differences_are_of_the_tabulated_c_index_with_the_bootstraps_draws() -> None:
     complete, missing, floor = row(0, seeds=2), row(1, noise=2, seeds=2), row(2, noise=1)
-    made = contrasts(complete, missing, floor, draws=200)
+    (made,) = contrasts([(complete, missing, floor)], draws=200)
     c, m, f = (summarise(cells, 12.0).c_index.value for cells in (complete, missing, floor))
     wanted = {"added value": c - f, "loss": c - m, "rescue": m - f}
     assert {one.name: one.difference for one in made} == pytest.approx(wanted, abs=1e-12)
@@ -32,6 +32,13 @@ def test_the_three_differences_are_of_the_tabulated_c_index_with_the_bootstraps_
     bounds = [interval(drawn[:, a] - drawn[:, b]) for a, b in ((0, 2), (0, 1), (1, 2))]
     assert [(one.low, one.high) for one in made] == bounds
     assert made[0].difference == pytest.approx(made[1].difference + made[2].difference, abs=1e-12)
+
+
+def test_settings_told_together_are_told_as_each_alone() -> None:
+    floor = row(2, noise=1)
+    asked = [(row(0), row(1, noise=2), floor), (row(3), row(4, noise=1), floor)]
+    assert contrasts(asked, draws=50) == [contrasts([each], draws=50)[0] for each in asked]
+    assert contrasts([]) == []
 
 
 @pytest.mark.parametrize(
@@ -52,7 +59,7 @@ def test_a_rescue_whose_interval_covers_0_is_not_shown(
 
 def test_a_method_that_is_its_comparator_rescues_nothing() -> None:
     complete, floor = row(0), row(1, noise=2)
-    added, loss, rescue = contrasts(complete, floor, floor, draws=100)
+    ((added, loss, rescue),) = contrasts([(complete, floor, floor)], draws=100)
     assert (rescue.difference, rescue.low, rescue.high) == (0, 0, 0)
     assert rescue.verdict == "not shown"
     assert added.difference == loss.difference
@@ -107,15 +114,16 @@ def test_too_few_defined_draws_give_no_number_of_patients() -> None:
 def test_rows_of_other_folds_or_patients_are_refused() -> None:
     whole = row(0)
     with pytest.raises(ResultError, match="different folds"):
-        contrasts(whole, whole, whole[:2], draws=2)
+        contrasts([(whole, whole, whole[:2])], draws=2)
     cell = whole[1]
     fewer = replace(
         cell, case_id=cell.case_id[1:], time=cell.time[1:], event=cell.event[1:], risk=cell.risk[1:]
     )
     with pytest.raises(ResultError, match=r"fold 1, seed 0: .* see 'case-1-0000'"):
-        contrasts(whole, [whole[0], fewer, whole[2]], whole, draws=2)
+        contrasts([(whole, [whole[0], fewer, whole[2]], whole)], draws=2)
 
 
 def test_one_fold_is_enough() -> None:
-    made = contrasts(row(0)[:1], row(1, noise=1)[:1], row(2, noise=1)[:1], draws=50)
+    rows = (row(0)[:1], row(1, noise=1)[:1], row(2, noise=1)[:1])
+    (made,) = contrasts([rows], draws=50)
     assert all(np.isfinite([one.difference, one.low, one.high]).all() for one in made)

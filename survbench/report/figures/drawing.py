@@ -160,7 +160,7 @@ def file_name(*parts: str) -> str:
 
 def named(row: Row) -> str:
     """Method of a row, with the config set beside the preset."""
-    return plain(f"{row.method} ({row.changed})" if row.changed else row.method)
+    return plain(row.full_name)
 
 
 def lacking(regime: str) -> str:
