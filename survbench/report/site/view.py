@@ -170,6 +170,7 @@ def _tags(row: Row) -> tuple[str, ...]:
     tags = {
         "control": row.method in CONTROLS,
         "simulated truth": row.method in TRUTH,
+        "changed config": bool(row.changed),
         "partial": row.scored and not row.about.whole,
         "under-fitted": any(flag.startswith("under-fitted") for flag in row.about.flags),
     }

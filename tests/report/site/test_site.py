@@ -160,6 +160,7 @@ def test_details_tell_how_a_row_was_made(pages: dict[str, Page]) -> None:
         "under-fitted: C-index in training 0.600",
         "r2_recovered_P",
         "0.250",
+        "changed config",
         "Config (2 values, 1 changed)",
         "Every fit (6)",
     ):
