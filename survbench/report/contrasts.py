@@ -19,7 +19,6 @@ from survbench.report.leaderboard import Scored
 from survbench.report.row import UNRANKED, Row
 from survbench.report.tables import WIDTH
 from survbench.score.contrast import COMPARATOR, Compared, Contrast, contrasts, other_patients
-from survbench.score.predictions import FoldPredictions
 
 HEADER = ["method", "added value", "loss", "rescue", "", "n for .05"]
 CAPTION = (
@@ -80,7 +79,7 @@ def contrast_rows(entries: Sequence[Scored]) -> Contrasts:
         There is no comparator for any row; the message says what to run.
     """
     scored = [entry for entry in entries if entry.folds]
-    asked: dict[frozenset[tuple[int, str]], list[tuple[Row, str, Compared]]] = defaultdict(list)
+    asked: dict[tuple[object, ...], list[tuple[Row, str, Compared]]] = defaultdict(list)
     left_out: dict[str, str] = {}
     for entry in scored:
         row = entry.row
@@ -95,7 +94,7 @@ def contrast_rows(entries: Sequence[Scored]) -> Contrasts:
             compared = (complete.folds, entry.folds, base.folds)
             why = other_patients(compared)
             if not why:
-                asked[_patients(entry.folds)].append((row, name, compared))
+                asked[_patients(entry)].append((row, name, compared))
         if why:
             left_out[f"{_place(row)}: {row.full_name}{row.mark} without {row.regime}"] = why
     if left_out and not asked:
@@ -112,9 +111,10 @@ def contrast_rows(entries: Sequence[Scored]) -> Contrasts:
     return Contrasts(made, left_out)
 
 
-def _patients(folds: Iterable[FoldPredictions]) -> frozenset[tuple[int, str]]:
-    """Whom a row predicts: fold and case."""
-    return frozenset((fold.fold, case) for fold in folds for case in fold.case_id.tolist())
+def _patients(entry: Scored) -> tuple[object, ...]:
+    """Whom a row predicts: the cohort, and of it the cases of each fold."""
+    cases = {(fold.fold, case) for fold in entry.folds for case in fold.case_id.tolist()}
+    return entry.row.cohort, entry.row.cohort_hash, frozenset(cases)
 
 
 def _is_asked(row: Row) -> bool:

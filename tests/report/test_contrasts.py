@@ -1,12 +1,13 @@
 """Added value, loss and rescue: which rows are compared, and that the parts add up."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from survbench.errors import ResultError
 from survbench.report.contrasts import Contrasts, contrast_rows, render_contrasts
-from survbench.report.leaderboard import scored_rows
+from survbench.report.leaderboard import Scored, scored_rows
 from survbench.report.tables import WIDTH
 from tests.report.results import write_method
 
@@ -47,6 +48,23 @@ def test_other_patients_are_never_compared(tmp_path: Path) -> None:
     write_method(tmp_path, "cox", setting="a" * 12, folds=(0, 1), changed=USE_G)
     with pytest.raises(ResultError, match="no comparator"):
         contrast_rows(scored_rows(tmp_path))
+
+
+def test_cohorts_whose_patients_bear_the_same_names_are_told_apart(tmp_path: Path) -> None:
+    write_method(tmp_path, "must", regimes=REGIMES, stream=1)
+    write_method(tmp_path, "cox", setting="a" * 12, stream=2, changed=USE_G)
+    entries = scored_rows(tmp_path)
+    later = [_elsewhere(entry) for entry in entries]
+    together = contrast_rows([*entries, *later]).rows
+    (here,), (there,) = contrast_rows(entries).rows, contrast_rows(later).rows
+    assert [one.row.cohort for one in together] == ["toy", "elsewhere"]
+    assert [one.rescue for one in together] == [here.rescue, there.rescue]
+
+
+def _elsewhere(entry: Scored) -> Scored:
+    """The same names and predictions in a cohort where everybody lives twice as long."""
+    folds = tuple(replace(fold, time=2 * fold.time) for fold in entry.folds)
+    return replace(entry, row=replace(entry.row, cohort="elsewhere"), folds=folds)
 
 
 def test_the_table_names_comparator_verdict_and_patients(tmp_path: Path) -> None:
