@@ -382,7 +382,7 @@ def test_what_screen_readers_need_is_named(open_page: Open) -> None:
         ("searchbox", "Find"),
         ("combobox", "Missing"),
         ("columnheader", "C-index"),
-        ("rowheader", "abmil lr=0.01"),
+        ("rowheader", "abmil lr=0.01 changed config"),
         ("main", ""),
     ):
         assert (role, name) in roles, (role, name)
